@@ -1,0 +1,41 @@
+"""Transfer learning in NLP, hands on: the code behind the course's notebooks.
+
+Importing the package is instant; a module is loaded when it is first used::
+
+    import tlcourse
+
+    vectors = tlcourse.embeddings.load_glove(limit=1_000)
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "datasets",
+    "embeddings",
+    "encoders",
+    "exercises",
+    "explorers",
+    "figures",
+    "mapping",
+    "runs",
+    "sources",
+    "text",
+    "training",
+)
+
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,285 @@
+"""Typed loaders for the course's data, with fixed splits that do not leak.
+
+Each text, movie, or dictionary word falls into *train* (75 %), *validation* (10 %) or
+*test* (15 %) by a hash of itself, so a split never depends on order, on a seed or on
+what else was loaded. Duplicates are dropped before splitting.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from tlcourse.paths import cache_dir
+from tlcourse.sources import fetch
+from tlcourse.text import normalise, tokenise
+
+Tokens = tuple[tuple[str, ...], ...]
+SPLITS = ("train", "validation", "test")
+
+
+def split_of(key: str) -> str:
+    """The split that a key (a text, a movie's name, a word) belongs to, for ever.
+
+    Examples
+    --------
+    >>> split_of("电影"), split_of("电影")
+    ('train', 'train')
+    """
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    percent = int.from_bytes(digest, "big") % 100
+    return "test" if percent < 15 else "validation" if percent < 25 else "train"
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """Labelled texts.
+
+    Attributes
+    ----------
+    name : str
+    language : {"en", "zh"}
+    texts : tuple of str
+    labels : numpy.ndarray
+        int64, shape (n,), values 0 … len(label_names) − 1.
+    label_names : tuple of str
+    split : numpy.ndarray
+        str, shape (n,): "train", "validation" or "test".
+    tokens : tuple of tuple of str
+        The texts' tokens, as `tlcourse.text.tokenise` gives them.
+    """
+
+    name: str
+    language: str
+    texts: tuple[str, ...]
+    labels: np.ndarray
+    label_names: tuple[str, ...]
+    split: np.ndarray
+    tokens: Tokens
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> TextDataset:
+        """The chosen rows, in the order given."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            texts=tuple(self.texts[row] for row in rows),
+            labels=self.labels[rows],
+            split=self.split[rows],
+            tokens=tuple(self.tokens[row] for row in rows),
+        )
+
+    def subset(self, split: str) -> TextDataset:
+        """One of the three splits."""
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
+        return self.take(np.flatnonzero(self.split == split))
+
+    def sample_rows(self, n: int, seed: int) -> np.ndarray:
+        """Draw n row numbers at random, as evenly over the classes as n allows.
+
+        Raises
+        ------
+        ValueError
+            If a class has too few examples or n is less than the number of classes.
+        """
+        classes = len(self.label_names)
+        if n < classes:
+            raise ValueError(f"n must be at least the number of classes ({classes}), got {n}")
+        generator = np.random.default_rng(seed)
+        rows: list[int] = []
+        for label in range(classes):
+            quota = n // classes + (label < n % classes)
+            members = np.flatnonzero(self.labels == label)
+            if len(members) < quota:
+                name = self.label_names[label]
+                raise ValueError(f"asked for {quota} of class {name!r}, there are {len(members)}")
+            rows.extend(generator.choice(members, size=quota, replace=False))
+        return generator.permutation(rows)
+
+
+def load_zh_reviews() -> TextDataset:
+    """Chinese reviews of books, hotels and laptops; 0 negative, 1 positive.
+
+    The archive holds 35,124 lines, about half of them repeats. A text that stands
+    there under both labels is dropped too. Split by text.
+    """
+    folder = fetch("zh_text")
+    labels_of: dict[str, set[int]] = {}
+    for label, file in enumerate(("reviews_negative.txt", "reviews_positive.txt")):
+        for line in (folder / file).read_text(encoding="utf8").splitlines():
+            if text := normalise(line).strip():
+                labels_of.setdefault(text, set()).add(label)
+    pairs = [(text, min(labels)) for text, labels in labels_of.items() if len(labels) == 1]
+    return _build("zh_reviews", "zh", pairs, ("negative", "positive"), [text for text, _ in pairs])
+
+
+def load_movie_reviews() -> TextDataset:
+    """Sentences of English movie reviews; 0 rotten, 1 fresh. Split by movie."""
+    rows = [row for row in _movie_rows() if row["category"] in {"fresh", "rotten"}]
+    pairs = [(row["text"], int(row["category"] == "fresh")) for row in rows]
+    keys = [row["movie_name"] for row in rows]
+    return _build("movie_reviews", "en", pairs, ("rotten", "fresh"), keys)
+
+
+def load_plots() -> list[str]:
+    """Plot summaries of movies that are not in the test split."""
+    rows = [row for row in _movie_rows() if row["category"] == "plot"]
+    return [row["text"] for row in rows if split_of(row["movie_name"]) != "test"]
+
+
+def _movie_rows() -> list[dict[str, str]]:
+    import pandas as pd
+
+    table = pd.read_csv(fetch("en_text") / "movie_reviews.csv.bz2", dtype=str)
+    table = table.dropna(subset=["text"]).drop_duplicates("text")
+    return table[["category", "text", "movie_name"]].fillna("").to_dict("records")
+
+
+def load_speeches() -> TextDataset:
+    """Convention speeches of 2012; 0 democrat, 1 republican. Split by speaker."""
+    path = fetch("en_text") / "speeches.csv"
+    with path.open(encoding="utf8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    pairs = [(row["text"], int(row["party"] == "republican")) for row in rows]
+    names = ("democrat", "republican")
+    return _build("speeches", "en", pairs, names, [row["speaker"] for row in rows])
+
+
+def load_news_topics() -> TextDataset:
+    """BBC news articles of 2004–2005 in five topics. Split by title, so reprints stay together."""
+    folder = fetch("en_news") / "articles"
+    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    pairs = [
+        (path.read_text(encoding="utf8", errors="replace"), label)
+        for label, name in enumerate(names)
+        for path in sorted((folder / name).glob("*.txt"))
+    ]
+    return _build("news_topics", "en", pairs, names, [text.splitlines()[0] for text, _ in pairs])
+
+
+def load_zh_news() -> list[list[str]]:
+    """Sentences of Chinese newspaper text (1998), segmented into words by its editors."""
+    lines = (fetch("zh_text") / "news_tagged.txt").read_text(encoding="utf8").splitlines()
+    # "迈向/v  充满/v": a word, a slash, a part of speech.
+    sentences = ([normalise(item.rpartition("/")[0]) for item in line.split()] for line in lines)
+    return [sentence for sentence in sentences if sentence]
+
+
+def from_csv(
+    path: str | Path,
+    text: str = "text",
+    label: str = "label",
+    language: str = "en",
+    encoding: str = "utf8",
+) -> TextDataset:
+    """Read your own labelled texts.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A CSV file with a header line.
+    text, label : str
+        The names of its two columns.
+    language : {"en", "zh"}
+        How the texts are split into tokens.
+    encoding : str
+        The file's encoding.
+
+    Returns
+    -------
+    TextDataset
+        Duplicate texts dropped, split by text; classes in alphabetical order.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a text or label is empty, a text has two labels, there is
+        only one class, a split stays empty, or the encoding is wrong. The message says where.
+    FileNotFoundError
+        If there is no such file.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding=encoding, newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = reader.fieldnames or []
+            for column in (text, label):
+                if column not in columns:
+                    raise ValueError(f"{path} has no column {column!r}; it has {list(columns)}")
+            rows = [(row[text], row[label]) for row in reader]
+    except UnicodeDecodeError as fault:
+        raise ValueError(
+            f"{path} is not encoded in {encoding} (byte {fault.start}); Chinese files made by a "
+            "spreadsheet are often encoding='gb18030'"
+        ) from fault
+    seen: dict[str, str] = {}
+    for number, (content, name) in enumerate(rows, start=2):
+        if not (content or "").strip() or not (name or "").strip():
+            raise ValueError(f"{path}, row {number}: the text or the label is empty; drop the row")
+        content, name = content.strip(), name.strip()
+        if seen.setdefault(content, name) != name:
+            raise ValueError(
+                f"{path}, row {number}: this text stands there as {seen[content]!r} and as "
+                f"{name!r}; keep one"
+            )
+    names = tuple(sorted(set(seen.values())))
+    if len(names) < 2:
+        raise ValueError(f"{path} has only one class, {list(names)}; a classifier needs two")
+    pairs = [(content, names.index(name)) for content, name in seen.items()]
+    found = _build(path.stem, language, pairs, names, list(seen), cached=False)
+    for split in SPLITS:
+        if split not in found.split:
+            raise ValueError(
+                f"{path} has {len(found)} texts, too few: none falls into the {split} split"
+            )
+    return found
+
+
+def _build(
+    name: str,
+    language: str,
+    pairs: Sequence[tuple[str, int]],
+    label_names: tuple[str, ...],
+    keys: Sequence[str],
+    cached: bool = True,
+) -> TextDataset:
+    """Drop duplicate texts, split by key, tokenise."""
+    first: dict[str, int] = {}
+    for row, (text, _) in enumerate(pairs):
+        first.setdefault(text.strip(), row)
+    texts = tuple(first)
+    rows = list(first.values())
+    if cached and language == "zh":  # segmenting takes seconds: keep the tokens
+        digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
+        tokens = cached_tokens(f"{name}-{digest}", lambda: _tokens(texts, language))
+    else:
+        tokens = _tokens(texts, language)
+    labels = np.array([pairs[row][1] for row in rows], dtype=np.int64)
+    split = np.array([split_of(keys[row]) for row in rows])
+    return TextDataset(name, language, texts, labels, label_names, split, tokens)
+
+
+def _tokens(texts: Sequence[str], language: str) -> Tokens:
+    return tuple(tuple(tokenise(text, language)) for text in texts)
+
+
+def cached_tokens(name: str, make: Callable[[], Tokens]) -> Tokens:
+    """Tokens from the cache, or made once and kept there, one document a line."""
+    place = cache_dir() / "derived" / f"{name}.txt"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_suffix(".lock")):
+        if not place.is_file():
+            unfinished = place.with_suffix(".tmp")
+            unfinished.write_text("\n".join(map(" ".join, make())), encoding="utf8")
+            os.replace(unfinished, place)
+    return tuple(tuple(line.split(" ")) for line in place.read_text(encoding="utf8").split("\n"))

@@ -1,0 +1,27 @@
+"""Explorers: the widgets of the lessons, a thin shell over `runs` and `figures`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tlcourse.explorers.base import Explorer
+
+_HOMES = {
+    "WordVectorKnobs": "embeddings",
+    "NeighbourhoodMap": "embeddings",
+    "FewShotTransfer": "embeddings",
+    "PairsAndMethod": "mapping",
+    "PlantedRotation": "mapping",
+    "TranslateWord": "mapping",
+    "ZeroLabelTransfer": "mapping",
+    "MapLambda": "mapping",
+}
+
+__all__ = ["Explorer", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"tlcourse.explorers.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

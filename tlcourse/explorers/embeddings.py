@@ -1,0 +1,317 @@
+"""Lesson 1's explorers."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import lru_cache
+
+import numpy as np
+from gensim.models.keyedvectors import KeyedVectors
+from matplotlib.figure import Figure
+
+from tlcourse import figures, runs
+from tlcourse.corpora import load_corpus
+from tlcourse.dictionaries import load_dictionary
+from tlcourse.embeddings import (
+    load_glove,
+    load_vectors,
+    nearest,
+    require_word,
+    similarity_score,
+    train_word2vec,
+)
+from tlcourse.explorers.base import Explorer, Result, choice, field, menu
+from tlcourse.runs.embeddings import FEATURES, PROBES, TASKS, few_shot, word2vec_knobs
+from tlcourse.training import Progress
+
+
+@lru_cache(maxsize=1)
+def _glove_rho() -> dict[str, float]:
+    return similarity_score(load_glove())
+
+
+class WordVectorKnobs(Explorer):
+    """Training knobs of Word2Vec against ρ, coverage and neighbours, over recorded runs."""
+
+    name = "Word2Vec knobs"
+    size = (7.8, 3.0)
+
+    def __init__(self, **settings: object) -> None:
+        grid = runs.find("word2vec_knobs").grid
+        controls = {
+            "tokens": choice("tokens of text", grid["tokens"], 300_000, "{:,}".format),
+            "window": choice("window", grid["window"], 5),
+            "vector_size": choice("dimension d", grid["vector_size"], 100),
+            "epochs": choice("epochs", grid["epochs"], 10),
+            "probe": menu("neighbours of", PROBES, "film"),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(
+        self, tokens: int, window: int, vector_size: int, epochs: int, probe: str
+    ) -> Result:
+        """Recorded runs at these settings, and the same at the other corpus sizes."""
+        rows = runs.select("word2vec_knobs", window=window, vector_size=vector_size, epochs=epochs)
+        here = rows[rows["tokens"] == tokens]
+        return {
+            "tokens": tokens,
+            "by_size": runs.spread(rows, "tokens", "wordsim_rho"),
+            "coverage": runs.spread(rows, "tokens", "wordsim_coverage"),
+            "rho": (here["wordsim_rho"].mean(), here["wordsim_rho"].std()),
+            "simlex": (here["simlex_rho"].mean(), here["simlex_rho"].std()),
+            "covered": here["wordsim_coverage"].mean(),
+            "seconds": here["seconds"].mean(),
+            "runs": len(here),
+            "glove": _glove_rho(),
+            "probe": probe,
+            "neighbours": dict(zip(here["seed"], here[f"near_{probe}"], strict=True)),
+        }
+
+    def train(self, progress: Progress, **settings: object) -> Result:
+        """Train the vectors here and now, with seed 0."""
+        probe = settings.pop("probe")
+        found = word2vec_knobs(**settings, seed=0, progress=progress)  # type: ignore[arg-type]
+        return {**found, "neighbours": found[f"near_{probe}"]}
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """ρ on the left and coverage on the right, against corpus size."""
+        left, right = figure.subplots(1, 2)
+        figure.subplots_adjust(left=0.08, right=0.98, bottom=0.17, top=0.88, wspace=0.22)
+        for axes, table, glove in (
+            (left, result["by_size"], result["glove"]["rho"]),
+            (right, result["coverage"], result["glove"]["coverage"]),
+        ):
+            figures.band(axes, table.index, table["mean"], table["std"], "own Word2Vec")
+            figures.level(axes, glove, "GloVe, 6 billion tokens")
+            figures.here(axes, result["tokens"])
+            figures.number_ticks(axes, table.index)
+        if live:
+            figures.star(left, result["tokens"], live["wordsim_rho"])
+            figures.star(right, result["tokens"], live["wordsim_coverage"])
+        figures.tidy(left, "Spearman ρ, WordSim-353 (known pairs)", "tokens of text")
+        figures.tidy(right, "share of the 353 pairs known", "tokens of text")
+        left.set_ylim(-0.3, 0.7)
+        right.set_ylim(0, 1.08)
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """ρ, its spread and its coverage, beside GloVe's."""
+        rho, std = result["rho"]
+        text = (
+            f"{result['tokens']:,} tokens: ρ = {rho:.2f} ± {std:.2f} on the "
+            f"{result['covered']:.0%} of WordSim-353 pairs whose words are known (mean ± std of "
+            f"{result['runs']} seeds; SimLex-999 ρ = {result['simlex'][0]:.2f}); GloVe has "
+            f"{result['glove']['rho']:.2f} on {result['glove']['coverage']:.0%}. "
+            f"A run took {result['seconds']:.0f} s."
+        )
+        if live:
+            text += f" Live, seed 0: ρ = {live['wordsim_rho']:.2f}."
+        return text
+
+    def table(self, result: Result, live: Result | None) -> list[list[str]]:
+        """The probe's neighbours for three seeds."""
+        rows = [["", f"nearest to “{result['probe']}”"]]
+        for seed, words in list(result["neighbours"].items())[:3]:
+            rows.append([f"seed {seed}", words or "(too rare: it has no vector)"])
+        if live:
+            rows.append(["live", live["neighbours"] or "(too rare: it has no vector)"])
+        return rows
+
+    def code(self, tokens: int, window: int, vector_size: int, epochs: int, probe: str) -> str:
+        """Train the same vectors with seed 0."""
+        return textwrap.dedent(f"""\
+            from tlcourse.corpora import load_corpus
+            from tlcourse.embeddings import nearest, similarity_score, train_word2vec
+
+            sentences = load_corpus("english", {tokens})
+            vectors = train_word2vec(
+                sentences, vector_size={vector_size}, window={window}, epochs={epochs}, seed=0
+            )
+            result = similarity_score(vectors, "wordsim353")
+            print(result)
+            if "{probe}" in vectors:
+                print(nearest(vectors, "{probe}", 5))
+            """)
+
+
+SPACES = ("GloVe (English)", "ours (Chinese)", "ours (English)")
+
+
+def _space(name: str) -> KeyedVectors:
+    if name == SPACES[0]:
+        return load_glove()
+    return load_vectors("zh" if name == SPACES[1] else "en")
+
+
+@lru_cache(maxsize=1)
+def _glosses() -> dict[str, str]:
+    """The dictionary's first translation of each Chinese word."""
+    return {word: gold[0] for word, gold in load_dictionary().translations.items()}
+
+
+def plane(points: np.ndarray) -> np.ndarray:
+    """The first two principal components of some rows: shape (n, 2)."""
+    centred = points - points.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    return u[:, :2] * s[:2]
+
+
+class NeighbourhoodMap(Explorer):
+    """Any word, its nearest neighbours, and a plane through them."""
+
+    name = "neighbourhood map"
+    size = (7.8, 3.9)
+
+    def __init__(self, **settings: object) -> None:
+        controls = {
+            "space": menu("vectors", SPACES, SPACES[0]),
+            "word": field("word", "king"),
+            "k": choice("neighbours k", (5, 10, 15, 20), 10),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, space: str, word: str, k: int) -> Result:
+        """Neighbours with their cosines, and their places in the plane."""
+        return self._around(_space(space), word.strip().lower(), k)
+
+    def _around(self, vectors: KeyedVectors, word: str, k: int) -> Result:
+        if not word:
+            raise ValueError("type a word and press Enter")
+        found = nearest(vectors, word, k)
+        words = [word, *(other for other, _ in found)]
+        points = plane(vectors[words])
+        glosses = ["" if item.isascii() else _glosses().get(item, "") for item in words]
+        scores = [1.0, *(score for _, score in found)]
+        return {"words": words, "scores": scores, "points": points, "glosses": glosses}
+
+    def train(self, progress: Progress, space: str, word: str, k: int) -> Result:
+        """Train small vectors on a slice of text of the same language and look there."""
+        vectors = _space(space)
+        require_word(vectors, word.strip().lower())
+        corpus = "chinese" if space == SPACES[1] else "english"
+        small = train_word2vec(
+            load_corpus(corpus, 300_000), vector_size=50, epochs=5, progress=progress
+        )
+        return self._around(small, word.strip().lower(), k)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """The plane; beside it, after a live run, the small vectors' plane."""
+        shown = [("", result)] if live is None else [("shipped vectors", result), ("live", live)]
+        for place, (title, item) in enumerate(shown, start=1):
+            axes = figure.add_subplot(1, len(shown), place)
+            figures.scatter_words(
+                axes, item["points"], item["words"], item["glosses"], place - 1, ring=0
+            )
+            axes.set_title(title, fontsize=10, loc="left")
+        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.03, top=0.92, wspace=0.05)
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """The three nearest words."""
+
+        def told(item: Result) -> str:
+            names = [
+                f"{word} ({gloss})" if gloss else word
+                for word, gloss in zip(item["words"], item["glosses"], strict=True)
+            ]
+            pairs = zip(names[1:4], item["scores"][1:4], strict=True)
+            return f"{names[0]}: " + ", ".join(f"{name} {score:.2f}" for name, score in pairs)
+
+        text = f"Nearest by cosine to {told(result)}."
+        if live:
+            text += f" In vectors trained live on 300,000 tokens, to {told(live)}."
+        return text
+
+    def table(self, result: Result, live: Result | None) -> list[list[str]]:
+        """All neighbours of Chinese words with glosses; English ones stand in the picture."""
+        if not any(result["glosses"]):
+            return []
+        rows = zip(result["words"], result["glosses"], result["scores"], strict=True)
+        return [["word", "in English", "cosine"]] + [
+            [word, gloss or "–", f"{score:.2f}"] for word, gloss, score in rows
+        ]
+
+    def code(self, space: str, word: str, k: int) -> str:
+        """Look the neighbours up."""
+        call = {
+            SPACES[0]: "load_glove()",
+            SPACES[1]: 'load_vectors("zh")',
+            SPACES[2]: 'load_vectors("en")',
+        }[space]
+        function = call.split("(")[0]
+        return textwrap.dedent(f"""\
+            from tlcourse.embeddings import {function}, nearest
+
+            vectors = {call}
+            result = nearest(vectors, {word.strip().lower()!r}, {k})
+            print(result)
+            """)
+
+
+class FewShotTransfer(Explorer):
+    """Accuracy of a classifier against the number of labels, for four kinds of features."""
+
+    name = "few-shot transfer"
+    size = (7.8, 3.6)
+
+    def __init__(self, **settings: object) -> None:
+        grid = runs.find("few_shot").grid
+        controls = {
+            "task": menu("task", TASKS, "news_topics"),
+            "n": choice("labels n", grid["n"], 50, "{:,}".format),
+            "features": menu("features", FEATURES, "GloVe"),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, task: str, n: int, features: str) -> Result:
+        """Recorded accuracies of all features on the task."""
+        rows = runs.select("few_shot", task=task)
+        curves = {
+            name: runs.spread(rows[rows["features"] == name], "n", "accuracy") for name in FEATURES
+        }
+        at_n = {name: (curve["mean"][n], curve["std"][n]) for name, curve in curves.items()}
+        return {
+            "task": task, "n": n, "features": features, "curves": curves, "at_n": at_n,
+            "chance": 1 / (2 if task == "movie_reviews" else 5),
+            "runs": int(curves[features]["count"][n]),
+        }  # fmt: skip
+
+    def train(self, progress: Progress, task: str, n: int, features: str) -> Result:
+        """Train once with a seed that was not recorded."""
+        progress(0.3)
+        return few_shot(task, features, n, seed=1000, progress=progress)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Curves with bands; the chosen features stand out."""
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.09, right=0.76, bottom=0.14, top=0.92)
+        for style, (name, curve) in enumerate(result["curves"].items()):
+            chosen = name == result["features"]
+            figures.band(axes, curve.index, curve["mean"], curve["std"], name, style, chosen)
+        figures.level(axes, result["chance"], "chance")
+        figures.here(axes, result["n"])
+        figures.number_ticks(axes, result["curves"]["GloVe"].index)
+        if live:
+            figures.star(axes, result["n"], live["accuracy"])
+        title = f"{result['task'].replace('_', ' ')}: test accuracy, mean ± std over seeds"
+        figures.tidy(axes, title, "labelled documents n", "accuracy")
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """The chosen features beside the best of the others."""
+        ranked = sorted(result["at_n"].items(), key=lambda item: -item[1][0])
+        told = ", ".join(f"{name} {mean:.3f} ± {std:.3f}" for name, (mean, std) in ranked)
+        text = (
+            f"{result['task'].replace('_', ' ')} with {result['n']:,} labels, test accuracy over "
+            f"{result['runs']} seeds: {told}."
+        )
+        if live:
+            text += f" Live, {result['features']}: {live['accuracy']:.3f}."
+        return text
+
+    def code(self, task: str, n: int, features: str) -> str:
+        """Train the classifier with seed 0."""
+        return textwrap.dedent(f"""\
+            from tlcourse.runs.embeddings import few_shot
+
+            result = few_shot({task!r}, {features!r}, n={n}, seed=0)
+            print(result)
+            """)

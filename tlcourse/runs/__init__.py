@@ -1,0 +1,32 @@
+"""Recorded sweeps: load them, pick from them, make them again.
+
+Each lesson's sweeps are defined in the module here that carries the lesson's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from tlcourse.runs.engine import Sweep, load, record, run_one, select, spread
+
+__all__ = ["Sweep", "find", "load", "names", "record", "run_one", "select", "spread"]
+
+_LESSONS = ("embeddings", "mapping")
+
+
+def _all() -> dict[str, Sweep]:
+    modules = [importlib.import_module(f"tlcourse.runs.{lesson}") for lesson in _LESSONS]
+    return {sweep.name: sweep for module in modules for sweep in module.SWEEPS}
+
+
+def names() -> list[str]:
+    """Names of all sweeps."""
+    return list(_all())
+
+
+def find(name: str) -> Sweep:
+    """A sweep by name; an unknown name raises a `KeyError` that lists the known ones."""
+    known = _all()
+    if name not in known:
+        raise KeyError(f"no sweep {name!r}; there are: {', '.join(known)}")
+    return known[name]
