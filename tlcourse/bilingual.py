@@ -24,7 +24,7 @@ CANDIDATES = 20_000
 BACKGROUND = 3_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bilingual:
     """Two normalised spaces and the dictionary words that both know.
 
@@ -123,8 +123,14 @@ def translation_scores(
     """Cosine or CSLS of some Chinese words with all candidates: shape (n, 20000)."""
     found = cosine_scores(linear_map(spaces.source.vectors[rows]), spaces.candidates)
     if use_csls:
-        found = csls(found, candidate_density(spaces.candidates, linear_map(spaces.background)))
+        found = csls(found, _density(spaces, linear_map))
     return found
+
+
+@lru_cache(maxsize=8)
+def _density(spaces: Bilingual, linear_map: LinearMap) -> np.ndarray:
+    """Crowding of each candidate under a map; half a second, so kept for the next word."""
+    return candidate_density(spaces.candidates, linear_map(spaces.background))
 
 
 def evaluate_map(

@@ -6,6 +6,7 @@ mapped word vectors, so what English labels taught applies to them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -25,6 +26,9 @@ from tlcourse.training import Progress, fit, predict, scores, seed_everything
 MODELS = ("averages", "LSTM")
 ARMS = ("English, then Chinese", "Chinese only")
 MAX_LENGTH = 60
+HIDDEN = 64
+ENGLISH_EPOCHS = 3
+_ENGLISH_LSTMS: dict[int, LSTMClassifier] = {}
 
 # scikit-learn's C for the classifier over Chinese averages: for each arm the best mean
 # accuracy on the validation split over n = 20 … 5,000.
@@ -129,12 +133,12 @@ def classify_lstm(
     train, judged = _reviews().subset("train"), _reviews().subset(split)
     report = progress or (lambda share: None)
     if arm == ARMS[0]:
-        model = english_lstm(seed, lambda share: report(0.6 * share))
+        model = copy.deepcopy(english_lstm(seed, lambda share: report(0.6 * share)))
         mapped = map_vectors(spaces, fit_least_squares(*spaces.pairs()))
         model.embedding = _frozen(mapped)
     else:
         seed_everything(seed)
-        model = LSTMClassifier(_padded(spaces.source))
+        model = LSTMClassifier(_padded(spaces.source), HIDDEN)
     threshold = 0.5
     if n == 0:
         unlabelled = train.take(np.random.default_rng(seed).permutation(len(train))[:2000])
@@ -157,13 +161,22 @@ def classify_lstm(
 
 
 def english_lstm(seed: int, progress: Progress | None = None) -> LSTMClassifier:
-    """An LSTM trained on English movie reviews over normalised GloVe vectors."""
+    """An LSTM trained on English movie reviews over normalised GloVe vectors.
+
+    Trained once a seed and process: treat it as read-only.
+    """
+    if seed in _ENGLISH_LSTMS:
+        return _ENGLISH_LSTMS[seed]
     spaces, english = load_bilingual(), _movies().subset("train")
     seed_everything(seed)
-    model = LSTMClassifier(_padded(spaces.target))
+    model = LSTMClassifier(_padded(spaces.target), HIDDEN)
     labels = torch.as_tensor(english.labels)
     inputs = _batch(english.tokens, spaces.target)
-    fit(model, inputs, labels, epochs=3, learning_rate=2e-3, seed=seed, progress=progress)
+    fit(
+        model, inputs, labels, epochs=ENGLISH_EPOCHS, learning_rate=3e-3, batch_size=64,
+        seed=seed, progress=progress,
+    )  # fmt: skip
+    _ENGLISH_LSTMS[seed] = model
     return model
 
 

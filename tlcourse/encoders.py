@@ -8,14 +8,16 @@ from torch import nn
 
 
 class LSTMClassifier(nn.Module):
-    """Embedding, bidirectional LSTM, mean over the real positions, linear head.
+    """Embedding, LSTM, mean over the real positions, linear head.
+
+    The LSTM reads left to right, so padding at the end never reaches a real position.
 
     Parameters
     ----------
     embedding : numpy.ndarray
         float32, shape (V, d); row 0 belongs to padding.
     hidden : int
-        Width of the LSTM in each direction.
+        Width of the LSTM.
     classes : int
         Number of classes.
     train_embedding : bool
@@ -37,16 +39,14 @@ class LSTMClassifier(nn.Module):
         self.embedding = nn.Embedding.from_pretrained(
             weight, freeze=not train_embedding, padding_idx=0
         )
-        self.lstm = nn.LSTM(weight.shape[1], hidden, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(weight.shape[1], hidden, batch_first=True)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * hidden, classes)
+        self.head = nn.Linear(hidden, classes)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Logits (batch, classes) for ids (batch, length) and lengths (batch,)."""
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        ids = ids[:, : int(lengths.max())]
+        states, _ = self.lstm(self.embedding(ids))
         pooled = masked_mean(states, lengths)
         return self.head(self.dropout(pooled))
 

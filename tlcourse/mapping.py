@@ -17,7 +17,7 @@ NORMALISATIONS = ("none", "unit", "unit+centre")
 METHODS = ("least squares", "ridge", "Procrustes", "gradient descent")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearMap:
     """An affine map; calling it maps rows.
 

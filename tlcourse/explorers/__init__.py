@@ -14,8 +14,9 @@ _HOMES = {
     "PairsAndMethod": "mapping",
     "PlantedRotation": "mapping",
     "TranslateWord": "mapping",
-    "ZeroLabelTransfer": "mapping",
-    "MapLambda": "mapping",
+    "ZeroLabelTransfer": "crosslingual",
+    "MapLambda": "crosslingual",
+    "Quiz": "quiz",
 }
 
 __all__ = ["Explorer", *_HOMES]

@@ -1,0 +1,155 @@
+"""Lesson 2's explorers of what the map carries into Chinese classification."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.figure import Figure
+
+from tlcourse import figures, runs
+from tlcourse.crosslingual import ARMS, MODELS, classify_averages, classify_lstm, fit_lambda
+from tlcourse.explorers.base import Explorer, Result, choice, menu
+from tlcourse.training import Progress
+
+
+class ZeroLabelTransfer(Explorer):
+    """Chinese reviews: English knowledge through the map, against Chinese labels alone."""
+
+    name = "English to Chinese"
+    size = (7.8, 3.4)
+
+    def __init__(self, **settings: object) -> None:
+        counts = runs.find("zero_label").grid["n"]
+        controls = {
+            "model": menu("classifier", MODELS, "averages"),
+            "n": choice("Chinese labels", counts, 0, "{:,}".format),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, model: str, n: int) -> Result:
+        """Recorded accuracies of both arms."""
+        rows = runs.select("zero_label", model=model)
+        curves = {arm: runs.spread(rows[rows["arm"] == arm], "n", "accuracy") for arm in ARMS}
+        auc = rows[(rows["arm"] == ARMS[0]) & (rows["n"] == n)]["auc"]
+        count = int(curves[ARMS[0]]["count"][n])
+        return {"model": model, "n": n, "curves": curves, "auc": auc.mean(), "runs": count}
+
+    def train(self, progress: Progress, model: str, n: int) -> Result:
+        """Train the arm with English knowledge, with a seed that was not recorded."""
+        if model == "LSTM":
+            return classify_lstm(n, 1000, progress=progress)
+        progress(0.2)
+        return classify_averages(n, 1000)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Accuracy against the number of Chinese labels; 0 stands left of the axis' break."""
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.09, right=0.98, bottom=0.15, top=0.91)
+        counts = list(result["curves"][ARMS[0]].index)
+        place = {n: number for number, n in enumerate(counts)}
+        for style, (arm, curve) in enumerate(result["curves"].items()):
+            x = [place[n] for n in curve.index]
+            figures.band(axes, x, curve["mean"], curve["std"], arm, style)
+        figures.level(axes, 0.5, "chance")
+        figures.here(axes, place[result["n"]])
+        axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
+        if live:
+            figures.star(axes, place[result["n"]], live["accuracy"])
+        axes.set_ylim(0.48, 0.86)
+        title = f"{result['model']}: accuracy on Chinese test reviews, mean ± std over seeds"
+        figures.tidy(axes, title, "labelled Chinese reviews n")
+        axes.legend(fontsize=8, frameon=False, loc="lower right")
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """Both arms at n labels."""
+        told = []
+        for arm, curve in result["curves"].items():
+            if result["n"] in curve.index:
+                mean, std = curve.loc[result["n"], ["mean", "std"]]
+                told.append(f"{arm} {mean:.3f} ± {std:.3f}")
+        text = (
+            f"{result['model']}, {result['n']:,} Chinese labels: accuracy {', '.join(told)} over "
+            f"{result['runs']} seeds; AUC with English {result['auc']:.3f}."
+        )
+        if live:
+            text += f" Live: {live['accuracy']:.3f}."
+        return text
+
+    def code(self, model: str, n: int) -> str:
+        """Train the arm with English knowledge, seed 0."""
+        function = "classify_lstm" if model == "LSTM" else "classify_averages"
+        return textwrap.dedent(f"""\
+            from tlcourse.crosslingual import {function}
+
+            result = {function}(n={n}, seed=0, arm={ARMS[0]!r})
+            print(result)
+            """)
+
+
+class MapLambda(Explorer):
+    """λ between dictionary and task: the map as classifier and as dictionary."""
+
+    name = "λ for the map"
+    size = (7.8, 3.3)
+
+    def __init__(self, **settings: object) -> None:
+        grid = runs.find("map_lambda").grid
+        controls = {
+            "lam": choice("λ", grid["lam"], 0.5),
+            "task_labels": choice("Chinese labels for L_trans", grid["n"], 100, "{:,}".format),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, lam: float, task_labels: int) -> Result:
+        """Recorded AUC, accuracy and P@10 along λ."""
+        rows = runs.select("map_lambda", n=task_labels)
+        curves = {name: runs.spread(rows, "lam", name) for name in ("auc", "accuracy", "p10")}
+        return {"lam": lam, "n": task_labels, "curves": curves}
+
+    def train(self, progress: Progress, lam: float, task_labels: int) -> Result:
+        """Fit the map with a seed that was not recorded."""
+        return fit_lambda(lam, task_labels, 1000, progress=lambda share: progress(0.9 * share))[1]
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """The task on the left, the dictionary on the right, along λ."""
+        left, right = figure.subplots(1, 2)
+        figure.subplots_adjust(left=0.07, right=0.98, bottom=0.16, top=0.9, wspace=0.18)
+        for axes, names in ((left, ("auc", "accuracy")), (right, ("p10",))):
+            for style, name in enumerate(names):
+                curve = result["curves"][name]
+                colour = style + 2 * (axes is right)
+                label = {"auc": "AUC", "accuracy": "accuracy", "p10": "P@10"}[name]
+                figures.band(axes, curve.index, curve["mean"], curve["std"], label, colour)
+                if live:
+                    figures.star(axes, result["lam"], live[name], "")
+            figures.here(axes, result["lam"])
+            axes.set_xticks([0, 0.5, 1], ["0\nonly labels", "0.5", "1\nonly dictionary"])
+        left.set_ylim(0.48, 0.9)
+        right.set_ylim(-0.02, 0.4)
+        figures.tidy(left, f"Chinese sentiment, {result['n']:,} labels")
+        figures.tidy(right, "dictionary, P@10 with CSLS")
+        left.legend(fontsize=8, frameon=False, loc="lower left", ncols=2)
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """All three numbers at λ, and where the task is best."""
+        told = []
+        for name, label in (("auc", "AUC"), ("accuracy", "accuracy"), ("p10", "P@10")):
+            mean, std = result["curves"][name].loc[result["lam"], ["mean", "std"]]
+            told.append(f"{label} {mean:.3f} ± {std:.3f}")
+        best = result["curves"]["auc"]["mean"].idxmax()
+        text = (
+            f"λ = {result['lam']:g} with {result['n']:,} Chinese labels: {', '.join(told)} (mean ± "
+            f"std over 5 seeds). The AUC is highest at λ = {best:g}."
+        )
+        if live:
+            text += f" Live: AUC {live['auc']:.3f}, P@10 {live['p10']:.3f}."
+        return text
+
+    def code(self, lam: float, task_labels: int) -> str:
+        """Fit the map with seed 0."""
+        return textwrap.dedent(f"""\
+            from tlcourse.crosslingual import fit_lambda
+
+            linear_map, result = fit_lambda(lam={lam}, n={task_labels}, seed=0)
+            print(result)
+            """)

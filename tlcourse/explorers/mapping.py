@@ -1,0 +1,306 @@
+"""Lesson 2's explorers."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tlcourse import figures, runs
+from tlcourse.bilingual import Bilingual, evaluate_map, load_bilingual, translate
+from tlcourse.explorers.base import Explorer, Result, choice, field, menu, tick
+from tlcourse.explorers.embeddings import plane
+from tlcourse.mapping import METHODS, NORMALISATIONS, LinearMap, fit, fit_gradient_descent
+from tlcourse.runs.mapping import rotation
+from tlcourse.training import Progress
+
+# Word pairs for the picture of both spaces; the dictionary's test words among them.
+SHOWN = {
+    "电脑": "computer", "酒店": "hotel", "医院": "hospital", "经济": "economy",
+    "价格": "price", "学生": "student", "电影": "movie", "喜欢": "like",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _fitted(normalisation: str, method: str, pairs: int) -> LinearMap:
+    spaces = load_bilingual(normalisation)
+    return fit(*spaces.pairs(pairs, seed=0), method)
+
+
+def _counts() -> tuple[int, ...]:
+    return tuple(runs.find("map_pairs").grid["pairs"])
+
+
+class PairsAndMethod(Explorer):
+    """Dictionary pairs, method, normalisation and CSLS against precision and hubs."""
+
+    name = "pairs and method"
+    size = (8.4, 3.3)
+
+    def __init__(self, **settings: object) -> None:
+        controls = {
+            "pairs": choice("dictionary pairs", _counts(), 500, "{:,}".format),
+            "method": menu("method", METHODS, "least squares"),
+            "normalisation": menu("normalisation", NORMALISATIONS, "unit+centre"),
+            "use_csls": tick("CSLS", False),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, pairs: int, method: str, normalisation: str, use_csls: bool) -> Result:
+        """Recorded precision at these settings, and where eight words lie."""
+        rows = runs.select("map_pairs", normalisation=normalisation, method=method)
+        prefix = "csls_" if use_csls else ""
+        curves = {k: runs.spread(rows, "pairs", f"{prefix}p{k}") for k in (1, 5, 10)}
+        here = rows[rows["pairs"] == pairs]
+        # The picture's own map, drawn with the first seed; gradient descent would take
+        # seconds and ends where least squares does.
+        drawn = "least squares" if method == "gradient descent" else method
+        spaces = load_bilingual(normalisation)
+        return {
+            "pairs": pairs, "method": method, "use_csls": use_csls, "curves": curves,
+            "hub": here[f"{prefix}hub"].mean(), "skewness": here[f"{prefix}skewness"].mean(),
+            "runs": len(here), "picture": _picture(spaces, _fitted(normalisation, drawn, pairs)),
+        }  # fmt: skip
+
+    def train(
+        self, progress: Progress, pairs: int, method: str, normalisation: str, use_csls: bool
+    ) -> Result:
+        """Fit on a fresh draw of pairs and judge on the test words."""
+        spaces = load_bilingual(normalisation)
+        X, Y = spaces.pairs(pairs, seed=1000)
+        progress(0.1)
+        if method == "gradient descent":
+            linear_map, _ = fit_gradient_descent(X, Y, progress=lambda share: progress(share * 0.7))
+        else:
+            linear_map = fit(X, Y, method)
+        progress(0.7)
+        return evaluate_map(spaces, linear_map, "test", use_csls)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Precision on the left; before and after the map on the right."""
+        axes = figure.add_axes((0.07, 0.15, 0.36, 0.74))
+        for style, (k, curve) in enumerate(result["curves"].items()):
+            figures.band(axes, curve.index, curve["mean"], curve["std"], f"P@{k}", style)
+            if live:
+                figures.star(axes, result["pairs"], live[f"p{k}"], "")
+        figures.here(axes, result["pairs"])
+        figures.number_ticks(axes, _counts())
+        axes.tick_params(axis="x", rotation=35)
+        axes.set_ylim(0, 0.4)
+        figures.tidy(axes, "precision on test words", "", "P@k")
+        axes.legend(fontsize=8, frameon=False, loc="upper left")
+        before, after = result["picture"]
+        for left, title, (chinese, english) in (
+            (0.47, "before the map", before),
+            (0.74, "after it", after),
+        ):
+            panel = figure.add_axes((left, 0.06, 0.25, 0.83))
+            figures.scatter_words(panel, chinese, list(SHOWN), None, 1)
+            figures.scatter_words(panel, english, list(SHOWN.values()), None, 0)
+            for start, end in zip(chinese, english, strict=True):
+                panel.plot(*zip(start, end, strict=True), color="#bbbbbb", lw=0.7, zorder=1)
+            panel.set_title(title, fontsize=10, loc="left")
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """P@1, P@5, P@10 and the largest hub."""
+        told = []
+        for k, curve in result["curves"].items():
+            mean, std = curve.loc[result["pairs"], ["mean", "std"]]
+            told.append(f"P@{k} = {mean:.3f} ± {std:.3f}")
+        text = (
+            f"{result['method']} on {result['pairs']:,} pairs"
+            f"{' with CSLS' if result['use_csls'] else ''}: {', '.join(told)} (mean ± std over "
+            f"{result['runs']} draws of pairs). The largest hub is among the ten nearest of "
+            f"{result['hub']:.1%} of the test words."
+        )
+        if live:
+            text += f" Live, fresh pairs: P@10 = {live['p10']:.3f}."
+        return text
+
+    def code(self, pairs: int, method: str, normalisation: str, use_csls: bool) -> str:
+        """Fit and judge the map of seed 0."""
+        return textwrap.dedent(f"""\
+            from tlcourse.bilingual import evaluate_map, load_bilingual
+            from tlcourse.mapping import fit
+
+            spaces = load_bilingual({normalisation!r})
+            X, Y = spaces.pairs({pairs}, seed=0)
+            linear_map = fit(X, Y, {method!r})
+            result = evaluate_map(spaces, linear_map, "test", use_csls={use_csls})
+            print(result)
+            """)
+
+
+def _picture(spaces: Bilingual, linear_map: LinearMap) -> tuple:
+    """Eight pairs in a plane: unmapped (its first columns, there is no common space), mapped."""
+    chinese = spaces.source.vectors[[spaces.source.key_to_index[word] for word in SHOWN]]
+    english = spaces.target.vectors[[spaces.target.key_to_index[word] for word in SHOWN.values()]]
+
+    def together(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = plane(np.vstack([first, second]))
+        return points[: len(first)], points[len(first) :]
+
+    width = english.shape[1]
+    return together(chinese[:, :width], english), together(linear_map(chinese), english)
+
+
+class PlantedRotation(Explorer):
+    """A rotation planted between two synthetic spaces of d = 50: found again by whom."""
+
+    name = "planted rotation"
+    size = (7.2, 3.2)
+
+    def __init__(self, **settings: object) -> None:
+        grid = runs.find("planted_rotation").grid
+        controls = {
+            "pairs_n": choice("pairs n (d = 50)", grid["pairs"], 50),
+            "noise": choice("noise", grid["noise"], 0.6),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, pairs_n: int, noise: float) -> Result:
+        """Recorded P@1 of each method at this noise."""
+        rows = runs.select("planted_rotation", noise=noise)
+        methods = runs.find("planted_rotation").grid["method"]
+        curves = {
+            name: runs.spread(rows[rows["method"] == name], "pairs", "p1") for name in methods
+        }
+        count = int(curves["Procrustes"]["count"].iloc[0])
+        return {"pairs": pairs_n, "noise": noise, "curves": curves, "runs": count}
+
+    def train(self, progress: Progress, pairs_n: int, noise: float) -> Result:
+        """All methods on a fresh rotation."""
+        found = {}
+        for number, name in enumerate(runs.find("planted_rotation").grid["method"]):
+            progress(number / 3)
+            found[name] = rotation(name, noise, pairs_n, seed=1000)["p1"]
+        return found
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """P@1 against the number of pairs."""
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.09, right=0.8, bottom=0.16, top=0.91)
+        for style, (name, curve) in enumerate(result["curves"].items()):
+            figures.band(axes, curve.index, curve["mean"], curve["std"], name, style)
+            if live:
+                figures.star(axes, result["pairs"], live[name], "")
+        figures.here(axes, result["pairs"])
+        axes.axvline(50, color="#bbbbbb", lw=5, alpha=0.4, zorder=0)
+        figures.number_ticks(axes, (25, 50, 100, 200, 500))
+        axes.set_ylim(-0.03, 1.05)
+        figures.tidy(axes, "P@1 on 1,000 other words; the grey bar is n = d", "pairs n")
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """P@1 of each method at n pairs."""
+        told = ", ".join(
+            f"{name} {curve['mean'][result['pairs']]:.2f} ± {curve['std'][result['pairs']]:.2f}"
+            for name, curve in result["curves"].items()
+        )
+        text = f"n = {result['pairs']} pairs, noise {result['noise']}: P@1 is {told}"
+        text += f" (mean ± std over {result['runs']} rotations)."
+        if live:
+            text += " Live: " + ", ".join(f"{k} {v:.2f}" for k, v in live.items()) + "."
+        return text
+
+    def code(self, pairs_n: int, noise: float) -> str:
+        """The three methods on the rotation of seed 0."""
+        return textwrap.dedent(f"""\
+            from tlcourse.mapping import fit, planted_rotation
+            from tlcourse.retrieval import cosine_scores, precision_at_k, top_candidates
+
+            source, target = planted_rotation(n={pairs_n}, d=50, noise={noise}, seed=0)
+            gold = [{{row}} for row in range(1000)]
+            result = {{}}
+            for method in ("least squares", "ridge", "Procrustes"):
+                linear_map = fit(source[:{pairs_n}], target[:{pairs_n}], method)
+                found = cosine_scores(linear_map(source[{pairs_n}:]), target[{pairs_n}:])
+                result[method] = precision_at_k(top_candidates(found, 1), gold, ks=(1,))[1]
+            print(result)
+            """)
+
+
+class TranslateWord(Explorer):
+    """Type a Chinese word, see its English neighbours before and after CSLS."""
+
+    name = "translate a word"
+    size = (7.8, 2.9)
+
+    def __init__(self, **settings: object) -> None:
+        controls = {
+            "chinese": field("Chinese word", "电影"),
+            "map_method": menu(
+                "fitted by", ("least squares", "ridge", "Procrustes"), "least squares"
+            ),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, chinese: str, map_method: str) -> Result:
+        """Five neighbours by cosine and five by CSLS."""
+        return self._look(chinese, _fitted("unit+centre", map_method, 3500))
+
+    def _look(self, chinese: str, linear_map: LinearMap) -> Result:
+        word = chinese.strip().lower()
+        if not word:
+            raise ValueError("type a Chinese word, such as 电影 or 音乐, and press Enter")
+        spaces = load_bilingual()
+        found = {
+            name: translate(spaces, linear_map, word, 5, use)
+            for name, use in (("cosine", False), ("CSLS", True))
+        }
+        gold = spaces.dictionary.translations.get(word, ())
+        return {"word": word, "gold": gold, **found}
+
+    def train(self, progress: Progress, chinese: str, map_method: str) -> Result:
+        """Fit the map by gradient descent and look again."""
+        spaces = load_bilingual()
+        linear_map, _ = fit_gradient_descent(*spaces.pairs(), progress=progress)
+        return self._look(chinese, linear_map)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Scores as bars; dictionary translations are dark."""
+        shown = [(name, result[name]) for name in ("cosine", "CSLS")]
+        if live:
+            shown.append(("CSLS, live map", live["CSLS"]))
+        panels = figure.subplots(1, len(shown), squeeze=False)[0]
+        figure.subplots_adjust(left=0.12, right=0.98, bottom=0.12, top=0.9, wspace=0.5)
+        for axes, (name, found) in zip(panels, shown, strict=True):
+            right = [word in result["gold"] for word, _ in found]
+            colours = [figures.COLOURS[2] if hit else "#b8c4cc" for hit in right]
+            axes.barh(range(len(found)), [score for _, score in found], color=colours)
+            marks = [
+                f"{word} ✓" if hit else word for (word, _), hit in zip(found, right, strict=True)
+            ]
+            axes.set_yticks(range(len(found)), marks)
+            axes.invert_yaxis()
+            figures.tidy(axes, name)
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """The neighbours in words, and what the dictionary says."""
+        told = "; ".join(
+            f"by {name}: {', '.join(word for word, _ in result[name])}"
+            for name in ("cosine", "CSLS")
+        )
+        gold = ", ".join(result["gold"][:5]) or "not listed among the words we use"
+        text = f"{result['word']} → {told}. Dictionary: {gold}."
+        if live:
+            text += f" Live map, by CSLS: {', '.join(word for word, _ in live['CSLS'])}."
+        return text
+
+    def code(self, chinese: str, map_method: str) -> str:
+        """Translate the word by both scores."""
+        return textwrap.dedent(f"""\
+            from tlcourse.bilingual import load_bilingual, translate
+            from tlcourse.mapping import fit
+
+            spaces = load_bilingual()
+            linear_map = fit(*spaces.pairs(3500, seed=0), {map_method!r})
+            word = {chinese.strip().lower()!r}
+            result = {{
+                "cosine": translate(spaces, linear_map, word, 5, use_csls=False),
+                "CSLS": translate(spaces, linear_map, word, 5, use_csls=True),
+            }}
+            print(result)
+            """)
