@@ -96,11 +96,6 @@ def load_bilingual(normalisation: str = "unit+centre", min_count: int = 20) -> B
     return between(load_vectors("zh"), normalisation, min_count)
 
 
-@lru_cache(maxsize=1)
-def _dictionary() -> Dictionary:
-    return load_dictionary()
-
-
 def between(
     chinese: KeyedVectors, normalisation: str = "unit+centre", min_count: int = 20
 ) -> Bilingual:
@@ -108,12 +103,12 @@ def between(
     english = load_glove()
     words = chinese.index_to_key
     frequent = {word for word in words if chinese.get_vecattr(word, "count") >= min_count}
-    dictionary = _dictionary().restrict(frequent, set(english.index_to_key[:CANDIDATES]))
+    dictionary = load_dictionary().restrict(frequent, set(english.index_to_key[:CANDIDATES]))
     return Bilingual(
         make_vectors(words, normalise_space(chinese.vectors, normalisation)),
         make_vectors(english.index_to_key, normalise_space(english.vectors, normalisation)),
         dictionary,
-        len(_dictionary()),
+        len(load_dictionary()),
     )
 
 

@@ -106,6 +106,10 @@ class TextDataset:
             rows.extend(generator.choice(members, size=quota, replace=False))
         return generator.permutation(rows)
 
+    def sample(self, n: int, seed: int) -> TextDataset:
+        """The examples of `sample_rows`."""
+        return self.take(self.sample_rows(n, seed))
+
 
 def load_zh_reviews() -> TextDataset:
     """Chinese reviews of books, hotels and laptops; 0 negative, 1 positive.

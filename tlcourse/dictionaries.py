@@ -6,6 +6,7 @@ import gzip
 import re
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tlcourse.datasets import SPLITS, split_of
 from tlcourse.sources import fetch
@@ -44,6 +45,7 @@ _NO_TRANSLATION = re.compile(r"variant of|^see |^CL:|surname|abbr\.|used in|\[")
 _LEADING = re.compile(r"^(?:to be|to|a|an|the) ")
 
 
+@lru_cache(maxsize=1)
 def load_dictionary() -> Dictionary:
     """CC-CEDICT, cleaned: simplified Chinese words with one-word English translations.
 
@@ -65,3 +67,19 @@ def load_dictionary() -> Dictionary:
                 if re.fullmatch(r"[a-z-]+", word):
                     found.setdefault(normalise(entry[2]), []).append(word)
     return Dictionary({word: tuple(dict.fromkeys(gold)) for word, gold in found.items()})
+
+
+@lru_cache(maxsize=1)
+def _first_translations() -> dict[str, str]:
+    return {word: gold[0] for word, gold in load_dictionary().translations.items()}
+
+
+def gloss(word: str) -> str:
+    """The first English translation of a Chinese word; empty if there is none.
+
+    Examples
+    --------
+    >>> gloss("电影")
+    'movie'
+    """
+    return _first_translations().get(word, "")

@@ -84,7 +84,11 @@ def train_word2vec(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     watched = _Watched(sentences, epochs, progress)
-    options = {"vector_size": vector_size, "window": window, "min_count": min_count}
+    options: dict[str, float] = {
+        "vector_size": vector_size,
+        "window": window,
+        "min_count": min_count,
+    }
     options |= {"sample": sample, "sg": 1, "seed": seed, "workers": 1}
     if subwords:
         options |= {"min_n": 1, "max_n": subwords, "bucket": 200_000}

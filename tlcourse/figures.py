@@ -6,10 +6,12 @@ callbacks and threads; `LOCK` keeps two drawings from running at once.
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
@@ -45,6 +47,16 @@ def png(figure: Figure) -> bytes:
         return stream.getvalue()
 
 
+class Described:
+    """A figure with its description, for a notebook: a picture, and a text for who sees none."""
+
+    def __init__(self, figure: Figure, text: str) -> None:
+        self.png, self.text = png(figure), text
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.text}
+
+
 @cache
 def cjk_font() -> str | None:
     """An installed font family with Chinese characters, if there is one."""
@@ -52,7 +64,7 @@ def cjk_font() -> str | None:
     return next((family for family in _CJK_FAMILIES if family in installed), None)
 
 
-def word_label(word: str, gloss: str = "") -> tuple[str, dict[str, str]]:
+def word_label(word: str, gloss: str = "") -> tuple[str, dict[str, Any]]:
     """Text and font for a word; without a Chinese font the gloss stands for it."""
     if word.isascii():
         return word, {}
@@ -169,7 +181,9 @@ def scatter_words(
             **font,
         )  # fmt: skip
     if ring is not None:
-        axes.scatter(*points[ring], s=140, facecolors="none", edgecolors="black", zorder=4)
+        axes.scatter(
+            points[ring, 0], points[ring, 1], s=140, facecolors="none", edgecolors="black", zorder=4
+        )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.margins(0.18)
+    axes.margins(x=0.3, y=0.12)

@@ -7,6 +7,7 @@ thread, gives itself as code, and leaves a picture and a sentence in a saved not
 
 from __future__ import annotations
 
+import base64
 import html
 import threading
 from collections.abc import Callable, Mapping
@@ -119,7 +120,7 @@ class Explorer(widgets.VBox):
 
     # What a lesson's explorer implements.
 
-    def compute(self, **settings: Any) -> Result:
+    def compute(self, *args: Any, **settings: Any) -> Result:
         """The result at some settings, from recorded runs or at once; pure."""
         raise NotImplementedError
 
@@ -131,11 +132,11 @@ class Explorer(widgets.VBox):
         """The result in a sentence or two with rounded numbers; pure."""
         raise NotImplementedError
 
-    def code(self, **settings: Any) -> str:
+    def code(self, *args: Any, **settings: Any) -> str:
         """A snippet that gets the same result with the package's public helpers; pure."""
         raise NotImplementedError
 
-    def train(self, progress: Progress, **settings: Any) -> Result:
+    def train(self, progress: Progress, *args: Any, **settings: Any) -> Result:
         """Run the experiment at some settings; called in a worker thread."""
         raise NotImplementedError
 
@@ -290,7 +291,7 @@ class Explorer(widgets.VBox):
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         data["text/plain"] = self.summary
         if self._picture.value:
-            data["image/png"] = self._picture.value
+            data["image/png"] = base64.b64encode(self._picture.value).decode()
         return data
 
 

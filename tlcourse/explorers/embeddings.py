@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tlcourse import figures, runs
 from tlcourse.corpora import load_corpus
-from tlcourse.dictionaries import load_dictionary
+from tlcourse.dictionaries import gloss
 from tlcourse.embeddings import (
     load_glove,
     load_vectors,
@@ -142,12 +142,6 @@ def _space(name: str) -> KeyedVectors:
     return load_vectors("zh" if name == SPACES[1] else "en")
 
 
-@lru_cache(maxsize=1)
-def _glosses() -> dict[str, str]:
-    """The dictionary's first translation of each Chinese word."""
-    return {word: gold[0] for word, gold in load_dictionary().translations.items()}
-
-
 def plane(points: np.ndarray) -> np.ndarray:
     """The first two principal components of some rows: shape (n, 2)."""
     centred = points - points.mean(axis=0)
@@ -179,7 +173,7 @@ class NeighbourhoodMap(Explorer):
         found = nearest(vectors, word, k)
         words = [word, *(other for other, _ in found)]
         points = plane(vectors[words])
-        glosses = ["" if item.isascii() else _glosses().get(item, "") for item in words]
+        glosses = ["" if item.isascii() else gloss(item) for item in words]
         scores = [1.0, *(score for _, score in found)]
         return {"words": words, "scores": scores, "points": points, "glosses": glosses}
 
@@ -209,8 +203,8 @@ class NeighbourhoodMap(Explorer):
 
         def told(item: Result) -> str:
             names = [
-                f"{word} ({gloss})" if gloss else word
-                for word, gloss in zip(item["words"], item["glosses"], strict=True)
+                f"{word} ({meaning})" if meaning else word
+                for word, meaning in zip(item["words"], item["glosses"], strict=True)
             ]
             pairs = zip(names[1:4], item["scores"][1:4], strict=True)
             return f"{names[0]}: " + ", ".join(f"{name} {score:.2f}" for name, score in pairs)
@@ -226,7 +220,7 @@ class NeighbourhoodMap(Explorer):
             return []
         rows = zip(result["words"], result["glosses"], result["scores"], strict=True)
         return [["word", "in English", "cosine"]] + [
-            [word, gloss or "–", f"{score:.2f}"] for word, gloss, score in rows
+            [word, meaning or "–", f"{score:.2f}"] for word, meaning, score in rows
         ]
 
     def code(self, space: str, word: str, k: int) -> str:

@@ -18,8 +18,8 @@ from tlcourse.training import Progress
 
 # Word pairs for the picture of both spaces; the dictionary's test words among them.
 SHOWN = {
-    "电脑": "computer", "酒店": "hotel", "医院": "hospital", "经济": "economy",
-    "价格": "price", "学生": "student", "电影": "movie", "喜欢": "like",
+    "酒店": "hotel", "医院": "hospital", "经济": "economy", "学生": "student", "音乐": "music",
+    "父亲": "father",
 }  # fmt: skip
 
 
@@ -49,7 +49,7 @@ class PairsAndMethod(Explorer):
         super().__init__(controls, **settings)
 
     def compute(self, pairs: int, method: str, normalisation: str, use_csls: bool) -> Result:
-        """Recorded precision at these settings, and where eight words lie."""
+        """Recorded precision at these settings, and where six words lie."""
         rows = runs.select("map_pairs", normalisation=normalisation, method=method)
         prefix = "csls_" if use_csls else ""
         curves = {k: runs.spread(rows, "pairs", f"{prefix}p{k}") for k in (1, 5, 10)}
@@ -101,6 +101,7 @@ class PairsAndMethod(Explorer):
             figures.scatter_words(panel, english, list(SHOWN.values()), None, 0)
             for start, end in zip(chinese, english, strict=True):
                 panel.plot(*zip(start, end, strict=True), color="#bbbbbb", lw=0.7, zorder=1)
+            panel.set_axis_off()
             panel.set_title(title, fontsize=10, loc="left")
 
     def describe(self, result: Result, live: Result | None) -> str:
@@ -134,7 +135,7 @@ class PairsAndMethod(Explorer):
 
 
 def _picture(spaces: Bilingual, linear_map: LinearMap) -> tuple:
-    """Eight pairs in a plane: unmapped (its first columns, there is no common space), mapped."""
+    """Six pairs in a plane: unmapped (its first columns, there is no common space), mapped."""
     chinese = spaces.source.vectors[[spaces.source.key_to_index[word] for word in SHOWN]]
     english = spaces.target.vectors[[spaces.target.key_to_index[word] for word in SHOWN.values()]]
 
@@ -231,21 +232,19 @@ class TranslateWord(Explorer):
     def __init__(self, **settings: object) -> None:
         controls = {
             "chinese": field("Chinese word", "电影"),
-            "map_method": menu(
-                "fitted by", ("least squares", "ridge", "Procrustes"), "least squares"
-            ),
+            "map_method": menu("fitted by", ("Procrustes", "least squares", "ridge"), "Procrustes"),
         }
         super().__init__(controls, **settings)
 
     def compute(self, chinese: str, map_method: str) -> Result:
         """Five neighbours by cosine and five by CSLS."""
-        return self._look(chinese, _fitted("unit+centre", map_method, 3500))
+        return self._look(chinese, _fitted("unit", map_method, 3500))
 
     def _look(self, chinese: str, linear_map: LinearMap) -> Result:
         word = chinese.strip().lower()
         if not word:
             raise ValueError("type a Chinese word, such as 电影 or 音乐, and press Enter")
-        spaces = load_bilingual()
+        spaces = load_bilingual("unit")
         found = {
             name: translate(spaces, linear_map, word, 5, use)
             for name, use in (("cosine", False), ("CSLS", True))
@@ -255,7 +254,7 @@ class TranslateWord(Explorer):
 
     def train(self, progress: Progress, chinese: str, map_method: str) -> Result:
         """Fit the map by gradient descent and look again."""
-        spaces = load_bilingual()
+        spaces = load_bilingual("unit")
         linear_map, _ = fit_gradient_descent(*spaces.pairs(), progress=progress)
         return self._look(chinese, linear_map)
 
@@ -295,7 +294,7 @@ class TranslateWord(Explorer):
             from tlcourse.bilingual import load_bilingual, translate
             from tlcourse.mapping import fit
 
-            spaces = load_bilingual()
+            spaces = load_bilingual("unit")
             linear_map = fit(*spaces.pairs(3500, seed=0), {map_method!r})
             word = {chinese.strip().lower()!r}
             result = {{
