@@ -17,7 +17,9 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 LOCK = threading.RLock()
 
@@ -121,9 +123,19 @@ def here(axes: Axes, x: float, label: str = "") -> None:
         )  # fmt: skip
 
 
-def star(axes: Axes, x: float, y: float, label: str = "live") -> None:
+def star(axes: Axes, x: float, y: float) -> None:
     """A live run's result."""
-    axes.plot([x], [y], marker="*", ms=15, color="#E69F00", mec="black", ls="", label=label)
+    axes.plot([x], [y], marker="*", ms=15, color="#E69F00", mec="black", ls="", zorder=5)
+
+
+def legend(axes: Axes, names: Sequence[str], inside: str = "") -> None:
+    """Names of the styles 0, 1, …; beside the axes, or at a corner inside them."""
+    handles = [
+        Line2D([], [], color=COLOURS[style], marker=MARKERS[style], ms=4, lw=1.6, label=name)
+        for style, name in enumerate(names)
+    ]
+    place = {"loc": inside} if inside else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axes.legend(handles=handles, fontsize=8, frameon=False, **place)
 
 
 def number_ticks(axes: Axes, values: Sequence[float], log: bool = True) -> None:
@@ -147,6 +159,12 @@ def bars(
             star(axes, live[name], place)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
+
+
+def links(axes: Axes, start: np.ndarray, end: np.ndarray) -> None:
+    """Thin lines between the rows of two arrays of points, each of shape (n, 2)."""
+    pairs = np.stack([start, end], axis=1)
+    axes.add_collection(LineCollection(list(pairs), colors="#bbbbbb", linewidths=0.7, zorder=1))
 
 
 def scatter_words(
@@ -173,17 +191,43 @@ def scatter_words(
     """
     colour, marker = COLOURS[style], MARKERS[style]
     axes.scatter(points[:, 0], points[:, 1], s=22, color=colour, marker=marker, zorder=3)
-    for number, word in enumerate(words):
-        text, font = word_label(word, glosses[number] if glosses else "")
+    labels = [
+        word_label(word, glosses[number] if glosses else "") for number, word in enumerate(words)
+    ]
+    dots = axes.transData.transform(points)
+    sides = _free_sides(dots, [text for text, _ in labels])
+    for number, (text, font) in enumerate(labels):
+        right, up = sides[number]
         axes.annotate(
-            text, points[number], xytext=(4, 3), textcoords="offset points", color=colour,
-            fontsize=9 if number == ring else 8, fontweight="bold" if number == ring else "normal",
-            **font,
+            text, points[number], xytext=(4 if right else -4, 4 if up else -4), color=colour,
+            textcoords="offset points", fontsize=9 if number == ring else 8, zorder=4,
+            ha="left" if right else "right", va="bottom" if up else "top",
+            fontweight="bold" if number == ring else "normal", **font,
         )  # fmt: skip
     if ring is not None:
-        axes.scatter(
-            points[ring, 0], points[ring, 1], s=140, facecolors="none", edgecolors="black", zorder=4
-        )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.margins(x=0.3, y=0.12)
+        axes.scatter(points[ring, 0], points[ring, 1], s=140, facecolors="none", edgecolors="black")
+
+
+def _free_sides(dots: np.ndarray, texts: Sequence[str]) -> list[tuple[bool, bool]]:
+    """For each dot (n, 2), in pixels, the corner (right?, up?) where its label covers least."""
+    taken: list[tuple[float, float, float, float]] = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
+    sides = []
+    for (x, y), text in zip(dots, texts, strict=True):
+        width = sum(6.5 if letter.isascii() else 12 for letter in text)
+        best = None
+        for right, up in ((True, True), (True, False), (False, True), (False, False)):
+            left, low = (x + 5 if right else x - 5 - width), (y + 3 if up else y - 15)
+            box = (left, low, left + width, low + 12)
+            covered = sum(_overlap(box, other) for other in taken)
+            if best is None or covered < best[0]:
+                best = covered, (right, up), box
+        assert best is not None
+        sides.append(best[1])
+        taken.append(best[2])
+    return sides
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """Area that two boxes (left, low, right, high) share."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0.0) * max(height, 0.0)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import html
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from tlcourse import figures
+from tlcourse.explorers.stage import Stage
 from tlcourse.sources import SourceError
 from tlcourse.training import Cancelled, Progress
 
@@ -67,8 +68,8 @@ class Explorer(widgets.VBox):
     """Base class of all explorers.
 
     A subclass sets ``name`` (unique, it labels the buttons) and ``size`` (inches) and
-    implements `compute`, `draw`, `describe` and `code`; with `train` it can run live, and
-    with `table` it shows rows under the picture.
+    implements `compute`, `draw`, `describe` and `code`, and `frame` for what stays in the
+    picture; with `train` it can run live, with `table` it shows rows under the picture.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class Explorer(widgets.VBox):
 
     def __init__(self, controls: Mapping[str, Any], **settings: Any) -> None:
         self.controls = dict(controls)
-        self._figure = figures.new_figure(*self.size)
+        self._stage = Stage(*self.size)
         self._live: tuple[Result, Result] | None = None
         self._fault: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -124,8 +125,15 @@ class Explorer(widgets.VBox):
         """The result at some settings, from recorded runs or at once; pure."""
         raise NotImplementedError
 
+    def frame_key(self, result: Result) -> Hashable:
+        """What the frame depends on: it is drawn again when this changes."""
+        return None
+
+    def frame(self, figure: Figure, result: Result) -> None:
+        """Draw what stays while sliders move: axes with limits, ticks, titles; pure."""
+
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """Draw a result on an empty figure, a live run's over it; pure."""
+        """Draw a result on the frame's axes or on new ones, a live run's over it; pure."""
         raise NotImplementedError
 
     def describe(self, result: Result, live: Result | None) -> str:
@@ -276,12 +284,15 @@ class Explorer(widgets.VBox):
                 )
                 self._rows.value = ""
                 return
-            self._figure.clear()
-            self.draw(self._figure, result, live)
+            picture = self._stage.show(
+                self.frame_key(result),
+                lambda figure: self.frame(figure, result),
+                lambda figure: self.draw(figure, result, live),
+            )
             self.summary = self.describe(result, live)
             # The picture's title is its accessible name; the caption says the same to all.
             self._picture.tooltip = self.summary
-            self._picture.value = figures.png(self._figure)
+            self._picture.value = picture
             self._caption.value = f"<p>{html.escape(self.summary)}</p>"
             self._rows.value = html_table(self.table(result, live))
             self._write_code()

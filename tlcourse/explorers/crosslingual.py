@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Hashable
 
 from matplotlib.figure import Figure
 
@@ -32,7 +33,10 @@ class ZeroLabelTransfer(Explorer):
         curves = {arm: runs.spread(rows[rows["arm"] == arm], "n", "accuracy") for arm in ARMS}
         auc = rows[(rows["arm"] == ARMS[0]) & (rows["n"] == n)]["auc"]
         count = int(curves[ARMS[0]]["count"][n])
-        return {"model": model, "n": n, "curves": curves, "auc": auc.mean(), "runs": count}
+        return {
+            "model": model, "n": n, "curves": curves, "auc": auc.mean(), "runs": count,
+            "counts": list(curves[ARMS[0]].index),
+        }  # fmt: skip
 
     def train(self, progress: Progress, model: str, n: int) -> Result:
         """Train the arm with English knowledge, with a seed that was not recorded."""
@@ -41,24 +45,33 @@ class ZeroLabelTransfer(Explorer):
         progress(0.2)
         return classify_averages(n, 1000)
 
-    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """Accuracy against the number of Chinese labels; 0 stands left of the axis' break."""
+    def frame_key(self, result: Result) -> Hashable:
+        """The classifier, which the title names."""
+        return result["model"]
+
+    def frame(self, figure: Figure, result: Result) -> None:
+        """Axes with evenly spaced numbers of labels, so that 0 has a place."""
         axes = figure.subplots()
-        figure.subplots_adjust(left=0.09, right=0.98, bottom=0.15, top=0.91)
-        counts = list(result["curves"][ARMS[0]].index)
-        place = {n: number for number, n in enumerate(counts)}
+        figure.subplots_adjust(left=0.06, right=0.98, bottom=0.15, top=0.91)
+        counts = result["counts"]
+        axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
+        axes.set_xlim(-0.3, len(counts) - 0.7)
+        axes.set_ylim(0.48, 0.86)
+        figures.level(axes, 0.5, "chance")
+        title = f"{result['model']}: accuracy on Chinese test reviews, mean ± std over seeds"
+        figures.tidy(axes, title, "labelled Chinese reviews n")
+        figures.legend(axes, ARMS, inside="lower right")
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Accuracy against the number of Chinese labels."""
+        axes = figure.axes[0]
+        place = {n: number for number, n in enumerate(result["counts"])}
         for style, (arm, curve) in enumerate(result["curves"].items()):
             x = [place[n] for n in curve.index]
             figures.band(axes, x, curve["mean"], curve["std"], arm, style)
-        figures.level(axes, 0.5, "chance")
         figures.here(axes, place[result["n"]])
-        axes.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
         if live:
             figures.star(axes, place[result["n"]], live["accuracy"])
-        axes.set_ylim(0.48, 0.86)
-        title = f"{result['model']}: accuracy on Chinese test reviews, mean ± std over seeds"
-        figures.tidy(axes, title, "labelled Chinese reviews n")
-        axes.legend(fontsize=8, frameon=False, loc="lower right")
 
     def describe(self, result: Result, live: Result | None) -> str:
         """Both arms at n labels."""
@@ -110,25 +123,33 @@ class MapLambda(Explorer):
         """Fit the map with a seed that was not recorded."""
         return fit_lambda(lam, task_labels, 1000, progress=lambda share: progress(0.9 * share))[1]
 
-    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """The task on the left, the dictionary on the right, along λ."""
+    def frame_key(self, result: Result) -> Hashable:
+        """The number of labels, which the title names."""
+        return result["n"]
+
+    def frame(self, figure: Figure, result: Result) -> None:
+        """The task's axes on the left, the dictionary's on the right."""
         left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.07, right=0.98, bottom=0.16, top=0.9, wspace=0.18)
-        for axes, names in ((left, ("auc", "accuracy")), (right, ("p10",))):
-            for style, name in enumerate(names):
-                curve = result["curves"][name]
-                colour = style + 2 * (axes is right)
-                label = {"auc": "AUC", "accuracy": "accuracy", "p10": "P@10"}[name]
-                figures.band(axes, curve.index, curve["mean"], curve["std"], label, colour)
-                if live:
-                    figures.star(axes, result["lam"], live[name], "")
-            figures.here(axes, result["lam"])
-            axes.set_xticks([0, 0.5, 1], ["0\nonly labels", "0.5", "1\nonly dictionary"])
+        figure.subplots_adjust(left=0.05, right=0.97, bottom=0.16, top=0.9, wspace=0.16)
+        for axes in (left, right):
+            axes.set_xlim(-0.05, 1.05)
+            axes.set_xticks([0, 0.5, 1], ["0: labels", "0.5", "1: dictionary"])
         left.set_ylim(0.48, 0.9)
         right.set_ylim(-0.02, 0.4)
         figures.tidy(left, f"Chinese sentiment, {result['n']:,} labels")
         figures.tidy(right, "dictionary, P@10 with CSLS")
-        left.legend(fontsize=8, frameon=False, loc="lower left", ncols=2)
+        figures.legend(left, ("AUC", "accuracy"), inside="lower left")
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """AUC, accuracy and P@10 along λ."""
+        left, right = figure.axes
+        for style, (axes, name) in enumerate(((left, "auc"), (left, "accuracy"), (right, "p10"))):
+            curve = result["curves"][name]
+            figures.band(axes, curve.index, curve["mean"], curve["std"], name, style)
+            if live:
+                figures.star(axes, result["lam"], live[name])
+        for axes in (left, right):
+            figures.here(axes, result["lam"])
 
     def describe(self, result: Result, live: Result | None) -> str:
         """All three numbers at λ, and where the task is best."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Hashable
 from functools import lru_cache
 
 import numpy as np
@@ -73,25 +74,29 @@ class WordVectorKnobs(Explorer):
         found = word2vec_knobs(**settings, seed=0, progress=progress)  # type: ignore[arg-type]
         return {**found, "neighbours": found[f"near_{probe}"]}
 
-    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """ρ on the left and coverage on the right, against corpus size."""
+    def frame(self, figure: Figure, result: Result) -> None:
+        """ρ on the left and coverage on the right, against corpus size, with GloVe's values."""
         left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.08, right=0.98, bottom=0.17, top=0.88, wspace=0.22)
-        for axes, table, glove in (
-            (left, result["by_size"], result["glove"]["rho"]),
-            (right, result["coverage"], result["glove"]["coverage"]),
-        ):
-            figures.band(axes, table.index, table["mean"], table["std"], "own Word2Vec")
-            figures.level(axes, glove, "GloVe, 6 billion tokens")
-            figures.here(axes, result["tokens"])
-            figures.number_ticks(axes, table.index)
-        if live:
-            figures.star(left, result["tokens"], live["wordsim_rho"])
-            figures.star(right, result["tokens"], live["wordsim_coverage"])
+        figure.subplots_adjust(left=0.06, right=0.98, bottom=0.17, top=0.88, wspace=0.18)
+        for axes, glove in ((left, "rho"), (right, "coverage")):
+            figures.number_ticks(axes, result["by_size"].index)
+            axes.set_xlim(25_000, 360_000)
+            figures.level(axes, result["glove"][glove], "GloVe, 6 billion tokens")
         figures.tidy(left, "Spearman ρ, WordSim-353 (known pairs)", "tokens of text")
         figures.tidy(right, "share of the 353 pairs known", "tokens of text")
-        left.set_ylim(-0.3, 0.7)
-        right.set_ylim(0, 1.08)
+        left.set_ylim(-0.7, 0.75)
+        right.set_ylim(0, 1.12)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """The curves over seeds, and the live run."""
+        for axes, table, name in (
+            (figure.axes[0], result["by_size"], "wordsim_rho"),
+            (figure.axes[1], result["coverage"], "wordsim_coverage"),
+        ):
+            figures.band(axes, table.index, table["mean"], table["std"], "own Word2Vec")
+            figures.here(axes, result["tokens"])
+            if live:
+                figures.star(axes, result["tokens"], live[name])
 
     def describe(self, result: Result, live: Result | None) -> str:
         """ρ, its spread and its coverage, beside GloVe's."""
@@ -192,6 +197,8 @@ class NeighbourhoodMap(Explorer):
         shown = [("", result)] if live is None else [("shipped vectors", result), ("live", live)]
         for place, (title, item) in enumerate(shown, start=1):
             axes = figure.add_subplot(1, len(shown), place)
+            axes.set_axis_off()
+            axes.margins(x=0.2, y=0.1)
             figures.scatter_words(
                 axes, item["points"], item["words"], item["glosses"], place - 1, ring=0
             )
@@ -273,21 +280,31 @@ class FewShotTransfer(Explorer):
         progress(0.3)
         return few_shot(task, features, n, seed=1000, progress=progress)
 
+    def frame_key(self, result: Result) -> Hashable:
+        """The task: its title and its chance level."""
+        return result["task"]
+
+    def frame(self, figure: Figure, result: Result) -> None:
+        """Axes, title and legend."""
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.07, right=0.78, bottom=0.14, top=0.92)
+        figures.level(axes, result["chance"], "chance")
+        figures.number_ticks(axes, result["curves"]["GloVe"].index)
+        axes.set_xlim(9, 1150)
+        axes.set_ylim(0.15, 1.02) if result["chance"] < 0.5 else axes.set_ylim(0.47, 0.72)
+        title = f"{result['task'].replace('_', ' ')}: test accuracy, mean ± std over seeds"
+        figures.tidy(axes, title, "labelled documents n")
+        figures.legend(axes, FEATURES)
+
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """Curves with bands; the chosen features stand out."""
-        axes = figure.subplots()
-        figure.subplots_adjust(left=0.09, right=0.76, bottom=0.14, top=0.92)
+        axes = figure.axes[0]
         for style, (name, curve) in enumerate(result["curves"].items()):
             chosen = name == result["features"]
             figures.band(axes, curve.index, curve["mean"], curve["std"], name, style, chosen)
-        figures.level(axes, result["chance"], "chance")
         figures.here(axes, result["n"])
-        figures.number_ticks(axes, result["curves"]["GloVe"].index)
         if live:
             figures.star(axes, result["n"], live["accuracy"])
-        title = f"{result['task'].replace('_', ' ')}: test accuracy, mean ± std over seeds"
-        figures.tidy(axes, title, "labelled documents n", "accuracy")
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
     def describe(self, result: Result, live: Result | None) -> str:
         """The chosen features beside the best of the others."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Hashable
 from functools import lru_cache
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tlcourse import figures, runs
@@ -59,7 +61,8 @@ class PairsAndMethod(Explorer):
         drawn = "least squares" if method == "gradient descent" else method
         spaces = load_bilingual(normalisation)
         return {
-            "pairs": pairs, "method": method, "use_csls": use_csls, "curves": curves,
+            "pairs": pairs, "method": method, "normalisation": normalisation,
+            "use_csls": use_csls, "curves": curves,
             "hub": here[f"{prefix}hub"].mean(), "skewness": here[f"{prefix}skewness"].mean(),
             "runs": len(here), "picture": _picture(spaces, _fitted(normalisation, drawn, pairs)),
         }  # fmt: skip
@@ -78,31 +81,35 @@ class PairsAndMethod(Explorer):
         progress(0.7)
         return evaluate_map(spaces, linear_map, "test", use_csls)
 
+    def frame_key(self, result: Result) -> Hashable:
+        """The normalisation, on which the picture before the map depends."""
+        return result["normalisation"]
+
+    def frame(self, figure: Figure, result: Result) -> None:
+        """Axes of the precision curves; the words before the map."""
+        axes = figure.add_axes((0.05, 0.16, 0.38, 0.74))
+        figures.number_ticks(axes, _counts())
+        axes.tick_params(axis="x", rotation=35)
+        axes.set_xlim(22, 4000)
+        axes.set_ylim(0, 0.4)
+        figures.tidy(axes, "P@k on test words, by pairs")
+        figures.legend(axes, [f"P@{k}" for k in result["curves"]], inside="upper left")
+        for left, title in ((0.47, "before the map"), (0.74, "after it")):
+            panel = figure.add_axes((left, 0.06, 0.25, 0.83))
+            panel.set(xlim=(-1.7, 2.1), ylim=(-1.2, 1.2))
+            panel.set_axis_off()
+            panel.set_title(title, fontsize=10, loc="left")
+        _words(figure.axes[1], result["picture"][0])
+
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """Precision on the left; before and after the map on the right."""
-        axes = figure.add_axes((0.07, 0.15, 0.36, 0.74))
+        axes = figure.axes[0]
         for style, (k, curve) in enumerate(result["curves"].items()):
             figures.band(axes, curve.index, curve["mean"], curve["std"], f"P@{k}", style)
             if live:
-                figures.star(axes, result["pairs"], live[f"p{k}"], "")
+                figures.star(axes, result["pairs"], live[f"p{k}"])
         figures.here(axes, result["pairs"])
-        figures.number_ticks(axes, _counts())
-        axes.tick_params(axis="x", rotation=35)
-        axes.set_ylim(0, 0.4)
-        figures.tidy(axes, "precision on test words", "", "P@k")
-        axes.legend(fontsize=8, frameon=False, loc="upper left")
-        before, after = result["picture"]
-        for left, title, (chinese, english) in (
-            (0.47, "before the map", before),
-            (0.74, "after it", after),
-        ):
-            panel = figure.add_axes((left, 0.06, 0.25, 0.83))
-            figures.scatter_words(panel, chinese, list(SHOWN), None, 1)
-            figures.scatter_words(panel, english, list(SHOWN.values()), None, 0)
-            for start, end in zip(chinese, english, strict=True):
-                panel.plot(*zip(start, end, strict=True), color="#bbbbbb", lw=0.7, zorder=1)
-            panel.set_axis_off()
-            panel.set_title(title, fontsize=10, loc="left")
+        _words(figure.axes[2], result["picture"][1])
 
     def describe(self, result: Result, live: Result | None) -> str:
         """P@1, P@5, P@10 and the largest hub."""
@@ -134,6 +141,13 @@ class PairsAndMethod(Explorer):
             """)
 
 
+def _words(axes: Axes, points: tuple[np.ndarray, np.ndarray]) -> None:
+    """Chinese and English words in one plane, each joined to its translation."""
+    figures.links(axes, *points)
+    figures.scatter_words(axes, points[0], list(SHOWN), None, 1)
+    figures.scatter_words(axes, points[1], list(SHOWN.values()), None, 0)
+
+
 def _picture(spaces: Bilingual, linear_map: LinearMap) -> tuple:
     """Six pairs in a plane: unmapped (its first columns, there is no common space), mapped."""
     chinese = spaces.source.vectors[[spaces.source.key_to_index[word] for word in SHOWN]]
@@ -141,6 +155,7 @@ def _picture(spaces: Bilingual, linear_map: LinearMap) -> tuple:
 
     def together(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points = plane(np.vstack([first, second]))
+        points = points / np.abs(points).max(axis=0)
         return points[: len(first)], points[len(first) :]
 
     width = english.shape[1]
@@ -179,20 +194,25 @@ class PlantedRotation(Explorer):
             found[name] = rotation(name, noise, pairs_n, seed=1000)["p1"]
         return found
 
+    def frame(self, figure: Figure, result: Result) -> None:
+        """Axes, the place n = d, and the legend."""
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.06, right=0.82, bottom=0.16, top=0.91)
+        axes.axvline(50, color="#bbbbbb", lw=5, alpha=0.4, zorder=0)
+        figures.number_ticks(axes, (25, 50, 100, 200, 500))
+        axes.set_xlim(23, 550)
+        axes.set_ylim(-0.03, 1.05)
+        figures.tidy(axes, "P@1 on 1,000 other words; the grey bar is n = d", "pairs n")
+        figures.legend(axes, list(result["curves"]))
+
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """P@1 against the number of pairs."""
-        axes = figure.subplots()
-        figure.subplots_adjust(left=0.09, right=0.8, bottom=0.16, top=0.91)
+        axes = figure.axes[0]
         for style, (name, curve) in enumerate(result["curves"].items()):
             figures.band(axes, curve.index, curve["mean"], curve["std"], name, style)
             if live:
-                figures.star(axes, result["pairs"], live[name], "")
+                figures.star(axes, result["pairs"], live[name])
         figures.here(axes, result["pairs"])
-        axes.axvline(50, color="#bbbbbb", lw=5, alpha=0.4, zorder=0)
-        figures.number_ticks(axes, (25, 50, 100, 200, 500))
-        axes.set_ylim(-0.03, 1.05)
-        figures.tidy(axes, "P@1 on 1,000 other words; the grey bar is n = d", "pairs n")
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
     def describe(self, result: Result, live: Result | None) -> str:
         """P@1 of each method at n pairs."""
@@ -231,7 +251,7 @@ class TranslateWord(Explorer):
 
     def __init__(self, **settings: object) -> None:
         controls = {
-            "chinese": field("Chinese word", "电影"),
+            "chinese": field("Chinese word", "音乐"),
             "map_method": menu("fitted by", ("Procrustes", "least squares", "ridge"), "Procrustes"),
         }
         super().__init__(controls, **settings)

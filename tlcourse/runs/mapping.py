@@ -11,7 +11,7 @@ from tlcourse.bilingual import Bilingual, between, evaluate_map, load_bilingual
 from tlcourse.corpora import load_corpus
 from tlcourse.crosslingual import ARMS, MODELS, classify_averages, classify_lstm, fit_lambda
 from tlcourse.embeddings import load_vectors, save_vectors, train_word2vec
-from tlcourse.mapping import METHODS, NORMALISATIONS, fit, fit_procrustes, planted_rotation, refine
+from tlcourse.mapping import METHODS, NORMALISATIONS, LinearMap, fit, planted_rotation, refine
 from tlcourse.paths import cache_dir
 from tlcourse.retrieval import cosine_scores, precision_at_k, top_candidates
 from tlcourse.runs.engine import Settings, Sweep
@@ -20,9 +20,9 @@ VECTORS = ("Word2Vec", "fastText")
 FITS = ("least squares", "Procrustes", "Procrustes, refined")
 
 
-def _with_csls(spaces: Bilingual, linear_map: object, split: str = "test") -> dict[str, float]:
-    plain = evaluate_map(spaces, linear_map, split, use_csls=False)  # type: ignore[arg-type]
-    scaled = evaluate_map(spaces, linear_map, split, use_csls=True)  # type: ignore[arg-type]
+def _with_csls(spaces: Bilingual, linear_map: LinearMap, split: str = "test") -> dict[str, float]:
+    plain = evaluate_map(spaces, linear_map, split, use_csls=False)
+    scaled = evaluate_map(spaces, linear_map, split, use_csls=True)
     return {**plain, **{f"csls_{name}": value for name, value in scaled.items()}}
 
 
@@ -65,7 +65,7 @@ def map_ladder(
     if method == "Procrustes, refined":
         linear_map = refine(X, Y, spaces.source.vectors[:5000], spaces.candidates[:10_000])
     else:
-        linear_map = fit_procrustes(X, Y) if method == "Procrustes" else fit(X, Y, method)
+        linear_map = fit(X, Y, method)
     return {"words": len(spaces.queries("test")[0]), **_with_csls(spaces, linear_map)}
 
 
