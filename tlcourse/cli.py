@@ -18,7 +18,12 @@ from tlcourse.paths import cache_dir, data_dir, is_clone, notebooks_dir
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0 if all went well."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if options.call is run_lab:
+        options.lab_options = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return options.call(options)
     except (sources.SourceError, KeyError, ValueError, OSError) as fault:
@@ -37,8 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(call=call)
         return added
 
-    lab = command("lab", run_lab, "open JupyterLab on the first lesson")
-    lab.add_argument("lab_options", nargs=argparse.REMAINDER, help="passed on to JupyterLab")
+    command(
+        "lab", run_lab, "open JupyterLab on the first lesson; other options are passed on to it"
+    )
     fetch = command("fetch", run_fetch, "fetch the course's data, all or by name")
     fetch.add_argument("names", nargs="*", metavar="NAME")
     fetch.add_argument("--verify", action="store_true", help="hash what is there again")

@@ -35,7 +35,7 @@ def load_corpus(name: str, tokens: int | None = None) -> Tokens:
     ----------
     name : {"english", "chinese"}
     tokens : int, optional
-        Take documents until there are this many tokens; all if left out.
+        Take this many tokens, cutting the last document; all if left out.
 
     Raises
     ------
@@ -52,7 +52,8 @@ def _first(documents: Sequence[tuple[str, ...]], tokens: int) -> Tokens:
     sizes = np.cumsum([len(document) for document in documents])
     if tokens < 1 or tokens > sizes[-1]:
         raise ValueError(f"tokens must lie between 1 and {sizes[-1]:,}, got {tokens:,}")
-    return tuple(documents[: int(np.searchsorted(sizes, tokens)) + 1])
+    last = int(np.searchsorted(sizes, tokens))
+    return (*documents[:last], documents[last][: tokens - int(sizes[last]) + len(documents[last])])
 
 
 def _english() -> Tokens:

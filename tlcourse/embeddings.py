@@ -232,9 +232,10 @@ def nearest(vectors: KeyedVectors, word: str, k: int = 10) -> list[tuple[str, fl
 def require_word(vectors: KeyedVectors, word: str) -> None:
     """Raise a `KeyError` with near matches if a word has no vector."""
     if word not in vectors:
-        close = near_matches(word, vectors.index_to_key)
+        close = near_matches(word[:40], vectors.index_to_key)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise KeyError(f"{word!r} is not among the {len(vectors):,} words{hint}")
+        shown = word if len(word) <= 40 else word[:40] + "…"
+        raise KeyError(f"{shown!r} is not among the {len(vectors):,} words{hint}")
 
 
 def similarity_score(vectors: KeyedVectors, gold: str = "wordsim353") -> dict[str, float]:

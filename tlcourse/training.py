@@ -79,6 +79,8 @@ def fit(
         Each with n rows.
     labels : torch.Tensor
         int64, shape (n,).
+    seed : int
+        For the order of the examples and for dropout.
     on_epoch : callable, optional
         Called after each epoch; the ``accuracy`` and ``macro_f1`` that it returns are kept.
     progress : callable, optional
@@ -97,6 +99,7 @@ def fit(
         )
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
+    torch.manual_seed(seed)  # dropout: the same draws, whatever ran before
     order = torch.Generator().manual_seed(seed)
     history = History()
     steps = epochs * math.ceil(len(labels) / batch_size)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
+import traitlets
 from matplotlib.figure import Figure
 
 from tlcourse import figures
@@ -64,6 +65,16 @@ def error_text(fault: BaseException) -> str:
     return str(fault.args[0]) if isinstance(fault, KeyError) and fault.args else str(fault)
 
 
+class Picture(widgets.Image):
+    """An image whose tooltip is its accessible name.
+
+    ipywidgets 8.1 shows no image that has a tooltip but no ``description`` (its issue 3860):
+    here it has one, empty.
+    """
+
+    description = traitlets.Unicode("").tag(sync=True)
+
+
 class Explorer(widgets.VBox):
     """Base class of all explorers.
 
@@ -91,7 +102,7 @@ class Explorer(widgets.VBox):
         self._stop = threading.Event()
         self._quiet = False
         self.summary = ""
-        self._picture = widgets.Image(format="png", layout={"max_width": "100%"})
+        self._picture = Picture(format="png", layout={"max_width": "100%"})
         self._picture.layout.width = f"{int(self.size[0] * 100)}px"
         self._caption = widgets.HTML()
         self._rows = widgets.HTML()
@@ -220,6 +231,11 @@ class Explorer(widgets.VBox):
         return self
 
     @property
+    def png(self) -> bytes:
+        """The picture shown now."""
+        return bytes(self._picture.value)
+
+    @property
     def result(self) -> Result:
         """The result shown now."""
         return self.compute(**self.settings)
@@ -301,8 +317,8 @@ class Explorer(widgets.VBox):
         bundle = super()._repr_mimebundle_(**kwargs) or {}
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         data["text/plain"] = self.summary
-        if self._picture.value:
-            data["image/png"] = base64.b64encode(self._picture.value).decode()
+        if self.png:
+            data["image/png"] = base64.b64encode(self.png).decode()
         return data
 
 

@@ -175,6 +175,8 @@ class NeighbourhoodMap(Explorer):
     def _around(self, vectors: KeyedVectors, word: str, k: int) -> Result:
         if not word:
             raise ValueError("type a word and press Enter")
+        if word.isascii() and word not in vectors and "的" in vectors:
+            raise KeyError(f"{word[:40]!r} has no vector here: try a Chinese word, 音乐 or 便宜")
         found = nearest(vectors, word, k)
         words = [word, *(other for other, _ in found)]
         points = plane(vectors[words])
@@ -308,11 +310,12 @@ class FewShotTransfer(Explorer):
 
     def describe(self, result: Result, live: Result | None) -> str:
         """The chosen features beside the best of the others."""
-        ranked = sorted(result["at_n"].items(), key=lambda item: -item[1][0])
-        told = ", ".join(f"{name} {mean:.3f} ± {std:.3f}" for name, (mean, std) in ranked)
+        chosen = result["features"]
+        told = {name: f"{mean:.3f} ± {std:.3f}" for name, (mean, std) in result["at_n"].items()}
+        others = ", ".join(f"{name} {score}" for name, score in told.items() if name != chosen)
         text = (
-            f"{result['task'].replace('_', ' ')} with {result['n']:,} labels, test accuracy over "
-            f"{result['runs']} seeds: {told}."
+            f"{result['task'].replace('_', ' ')} with {result['n']:,} labels: {chosen} has test "
+            f"accuracy {told[chosen]} over {result['runs']} seeds; {others}."
         )
         if live:
             text += f" Live, {result['features']}: {live['accuracy']:.3f}."

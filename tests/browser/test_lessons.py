@@ -1,0 +1,232 @@
+"""Each lesson in a live JupyterLab in headless Chromium: run all, move every control, look.
+
+With TLCOURSE_SCREENSHOTS=FOLDER, a picture of each lesson's first explorers is kept there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tlcourse.cli import find_chromium
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHROMIUM = find_chromium()
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: install Debian's chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab on a free loopback port over copies of the notebooks."""
+    home = tmp_path_factory.mktemp("lab")
+    work = home / "work"
+    work.mkdir()
+    for path in NOTEBOOKS:
+        shutil.copy(path, work)
+    settings = home / "settings"
+    for plugin, content in {
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    }.items():
+        place = settings / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(content))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+    log = (home / "lab.log").open("w")
+    # The test's own throw-away server has no token; `tlcourse lab` keeps its own.
+    server = subprocess.Popen(
+        [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+            "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={work}",
+            "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
+            "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly",
+        ],
+        env=environment, stdout=log, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail(f"JupyterLab did not start: {(home / 'lab.log').read_text()[-2000:]}")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
+        )  # fmt: skip
+        yield chromium
+        chromium.close()
+
+
+RUN_ALL = """async () => {
+    const app = window.jupyterapp;
+    const panel = app.shell.currentWidget;
+    await panel.sessionContext.ready;
+    await app.commands.execute('notebook:run-all-cells');
+    const cells = panel.content.model.cells;
+    const faults = [];
+    for (let i = 0; i < cells.length; i++) {
+        const cell = cells.get(i);
+        if (cell.type !== 'code') continue;
+        if (cell.executionCount === null) faults.push('cell ' + i + ' did not run');
+        for (let j = 0; j < cell.outputs.length; j++) {
+            const output = cell.outputs.get(j);
+            if (output.type === 'error') faults.push('cell ' + i + ': ' + JSON.stringify(output.toJSON()).slice(0, 500));
+        }
+    }
+    return faults;
+}"""
+
+# An explorer is a box with a picture, the caption after it, and the controls before it.
+STATE = """box => [
+    box.querySelector('img').src,
+    box.innerText,
+]"""
+
+
+def _open(browser, lab, path):
+    page = browser.new_page(viewport={"width": 1250, "height": 900})
+    page.set_default_timeout(60_000)
+    page.goto(f"{lab}/lab/tree/{path.name}?reset")
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+    )
+    page.wait_for_function("() => document.querySelectorAll('.jp-Cell').length > 10")
+    return page
+
+
+def _changed(page, box, before, what):
+    """Wait until picture and text are others than before."""
+    deadline = time.time() + 20
+    while time.time() < deadline:
+        now = box.evaluate(STATE)
+        if now[1] != before[1]:
+            page.wait_for_timeout(150)
+            return box.evaluate(STATE)
+        page.wait_for_timeout(30)
+    raise AssertionError(f"{what} changed nothing")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_lesson_runs_and_every_control_answers(path, browser, lab):
+    page = _open(browser, lab, path)
+    assert page.evaluate(RUN_ALL) == []
+    page.wait_for_timeout(1500)
+    boxes = page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)").all()
+    assert len(boxes) >= 3
+    moved, pictures = 0, 0
+    for number, box in enumerate(boxes):
+        box.scroll_into_view_if_needed()
+        assert box.locator("img").get_attribute("title"), "the picture has no accessible name"
+        for control in box.locator(".widget-box").first.locator("> *").all():
+            before = box.evaluate(STATE)
+            label = control.inner_text().split("\n")[0]
+            if control.locator("[role=slider]").count():
+                handle = control.locator("[role=slider]")
+                handle.focus()
+                page.keyboard.press("ArrowLeft" if _at_end(handle) else "ArrowRight")
+            elif control.locator("select").count():
+                select = control.locator("select")
+                chosen = select.evaluate("s => s.selectedIndex")
+                select.select_option(index=1 if chosen == 0 else 0)
+            elif control.locator("input[type=checkbox]").count():
+                control.locator("input[type=checkbox]").press("Space")
+            else:
+                field = control.locator("input")
+                field.fill("音乐" if _is_chinese(box) else "film")
+                field.press("Enter")
+            after = _changed(page, box, before, label)
+            moved += 1
+            pictures += after[0] != before[0]
+            if control.locator("select").count():  # back, so that the next control starts right
+                select.select_option(index=chosen)
+                _changed(page, box, after, label)
+        _save(box, f"{path.stem}-{number + 1}")
+    assert moved >= 7
+    assert pictures >= moved - 2, "a menu of probe words changes the table only"
+    page.close()
+
+
+def _is_chinese(box) -> bool:
+    return "Chinese word" in box.inner_text()
+
+
+def _at_end(handle) -> bool:
+    return handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+
+
+def _save(box, name: str) -> None:
+    folder = os.environ.get("TLCOURSE_SCREENSHOTS")
+    if folder:
+        (ROOT / folder).mkdir(exist_ok=True)
+        box.screenshot(path=ROOT / folder / f"{name}.png")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_live_run_code_and_quiz(path, browser, lab):
+    page = _open(browser, lab, path)
+    assert page.evaluate(RUN_ALL) == []
+    page.wait_for_timeout(1000)
+    name = {"01_embeddings": "few-shot transfer"}.get(path.stem, "planted rotation")
+    box = page.locator(
+        f".widget-vbox:has(> .widget-image):has(button:text-is('Train it live: {name}'))"
+    )
+    box.scroll_into_view_if_needed()
+    start, cancel = (
+        box.get_by_role("button", name=f"Train it live: {name}"),
+        box.get_by_role("button", name=f"Cancel: {name}"),
+    )
+    assert cancel.is_disabled()
+    before = box.evaluate(STATE)
+    start.press("Enter")
+    box.locator("[role=status]", has_text="done").wait_for()
+    page.wait_for_timeout(300)
+    assert box.evaluate(STATE)[0] != before[0]
+    assert "Live" in box.inner_text()
+    box.get_by_role("button", name=f"Copy as code: {name}").press("Enter")
+    code = box.locator("textarea")
+    code.wait_for()
+    assert "from tlcourse" in code.input_value()
+    _save(box, f"{path.stem}-live")
+    radio = page.locator(".widget-radio input").first
+    radio.scroll_into_view_if_needed()
+    radio.check()
+    page.locator(".alert [role=status], [role=status].alert").first.wait_for()
+    page.close()

@@ -1,0 +1,142 @@
+"""Checks know right answers (the lessons' own solutions) and name typical mistakes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from tlcourse import exercises
+
+LESSONS = {"embeddings": "01_embeddings", "mapping": "02_linear_embedding_transfer"}
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+
+def _solutions(lesson: str) -> dict[str, str]:
+    """Function name → code, out of every <details> with a solution."""
+    notebook = nbformat.read(NOTEBOOKS / f"{LESSONS[lesson]}.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found = re.findall(r"<summary>Solution</summary>\s*```python\n(.*?)```", text, re.DOTALL)
+    return {re.search(r"def (\w+)", code)[1]: code for code in found}
+
+
+@pytest.mark.parametrize("name", exercises.names())
+def test_the_lessons_solution_is_right(name):
+    lesson, _, exercise = name.partition(".")
+    space = {"np": np}
+    exec(_solutions(lesson)[exercise], space)
+    feedback = exercises.check(name, space[exercise])
+    assert feedback.passed is True, feedback
+    assert repr(feedback).startswith("✓")
+
+
+@pytest.mark.parametrize("name", exercises.names())
+def test_stub_is_not_attempted(name):
+    for stub in (..., lambda *arguments: ...):
+        assert exercises.check(name, stub).passed is None
+
+
+def _unit(E):
+    return E / np.linalg.norm(E, axis=1, keepdims=True)
+
+
+def _half(E, row, k):
+    return np.argsort(-(_unit(E) @ _unit(E)[row]))
+
+
+def _centred(X, Y):
+    return np.linalg.lstsq(X - X.mean(0), Y - Y.mean(0), rcond=None)[0]
+
+
+def _matrix(words, vectors, d, unknown=None):
+    E = np.array([vectors.get(w, np.zeros(d) if unknown is None else unknown) for w in words])
+    E[0] = 0
+    return E
+
+
+def _rank(a, b, gold, k):
+    order = np.argsort(-(_unit(a) @ _unit(b).T), axis=1)[:, :k]
+    return [len(set(row.tolist()) & g) for row, g in zip(order, gold, strict=True)]
+
+
+WRONG = {
+    "embeddings.cosine_neighbours": {
+        "left the word itself in": lambda E, r, k: _half(E, r, k)[:k],
+        "dot products": lambda E, r, k: [i for i in np.argsort(-(E @ E[r])) if i != r][:k],
+        "upside down": lambda E, r, k: _half(E, r, k)[::-1][:k],
+        "Euclidean": lambda E, r, k: np.argsort(np.linalg.norm(E - E[r], axis=1))[1 : k + 1],
+        "has shape": lambda E, r, k: _half(E, r, k)[1:],
+        "raised TypeError": lambda E: None,
+        "is None": lambda E, r, k: None,
+        "should be an array": lambda E, r, k: "near",
+    },
+    "embeddings.embedding_matrix": {
+        "got zeros": _matrix,
+        "transposed": lambda w, v, d: _matrix(w, v, d, np.mean([v[x] for x in w if x in v], 0)).T,
+        "mean of all vectors": lambda w, v, d: _matrix(w, v, d, np.mean(list(v.values()), 0)),
+        "padding row is not zero": lambda w, v, d: np.array([v.get(x, np.mean([v[y] for y in w if y in v], 0)) for x in w]),
+        "order of the words": lambda w, v, d: np.array([v[x] for x in v if x in w]),
+    },
+    "embeddings.masked_average": {
+        "padding still counts": lambda s, n: s.mean(axis=1),
+        "divided by the padded length": lambda s, n: np.array([r[:m].sum(0) / s.shape[1] for r, m in zip(s, n, strict=True)]),
+        "this is the sum": lambda s, n: np.array([r[:m].sum(0) for r, m in zip(s, n, strict=True)]),
+        "over the documents": lambda s, n: s.mean(axis=0),
+        "last position": lambda s, n: s[:, -1],
+        "length 0": lambda s, n: np.array([r[:m].sum(0) / np.float64(m) for r, m in zip(s, n, strict=True)]),
+    },
+    "mapping.least_squares": {
+        "transposed": lambda X, Y: (_centred(X, Y).T, Y.mean(0)),
+        "other direction": lambda X, Y: (_centred(Y, X), X.mean(0)),
+        "without b": lambda X, Y: (np.linalg.lstsq(X, Y, rcond=None)[0], np.zeros(3)),
+        "b is zero": lambda X, Y: (_centred(X, Y), np.zeros(3)),
+        "b is mean(Y)": lambda X, Y: (_centred(X, Y), Y.mean(0)),
+        "return two things": _centred,
+    },
+    "mapping.procrustes": {
+        "transposed": lambda X, Y: (lambda u, s, v: (u @ v).T)(*np.linalg.svd(X.T @ Y)),
+        "kept the singular values": lambda X, Y: X.T @ Y,
+        "this is least squares": lambda X, Y: np.linalg.lstsq(X, Y, rcond=None)[0],
+        "not V": lambda X, Y: (lambda u, s, v: u @ v.T)(*np.linalg.svd(X.T @ Y)),
+    },
+    "mapping.precision_at_k": {
+        "against themselves": lambda m, c, g, k: np.mean([x > 0 for x in _rank(m, m, g, k)]),
+        "counted every gold answer": lambda m, c, g, k: np.mean(_rank(m, c, g, k)),
+        "divided the hits by k": lambda m, c, g, k: np.mean(_rank(m, c, g, k)) / k,
+        "one gold answer only": lambda m, c, g, k: np.mean(
+            [x > 0 for x in _rank(m, c, [{i} for i in range(len(g))], k)]
+        ),
+        "upside down": lambda m, c, g, k: np.mean([x > 0 for x in _rank(-m, c, g, k)]),
+        "that is P@1": lambda m, c, g, k: np.mean([x > 0 for x in _rank(m, c, g, 1)]),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "words"), [(n, w) for n, wrong in WRONG.items() for w in wrong])
+def test_the_mistake_is_named(name, words):
+    with np.errstate(all="ignore"):
+        feedback = exercises.check(name, WRONG[name][words])
+    assert feedback.passed is False
+    assert words in feedback.text
+
+
+def test_every_exercise_has_wrong_answers_tried():
+    assert set(WRONG) == set(exercises.names())
+    assert all(len(wrong) >= 3 for wrong in WRONG.values())
+
+
+def test_unknown_exercises_and_feedback_html():
+    with pytest.raises(KeyError, match="no exercise"):
+        exercises.check("embeddings.nothing", ...)
+    with pytest.raises(KeyError, match="no lesson"):
+        exercises.check("nothing.nothing", ...)
+
+    def evil(*arguments):
+        raise RuntimeError("<script>alert(1)</script>")
+
+    feedback = exercises.check("mapping.procrustes", evil)
+    assert "<script>" not in feedback._repr_html_()
+    assert "&lt;script&gt;" in feedback._repr_html_()

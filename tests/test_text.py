@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlcourse.text import Vocabulary, tokenise
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "zz"]), max_size=6)
+
+
+def test_chinese_and_full_width():
+    assert tokenise("我喜欢看电影，ＮＬＰ！", "zh") == ["我", "喜欢", "看", "电影", ",", "nlp", "!"]
+    with pytest.raises(ValueError, match="language must be"):
+        tokenise("x", "fr")
+
+
+@given(st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 8))
+def test_encoding_pads_and_keeps_words(documents, length):
+    vocabulary = Vocabulary.build(documents)
+    ids, lengths = vocabulary.encode_batch(documents, length)
+    assert ids.shape == (len(documents), length)
+    for row, document in enumerate(documents):
+        words = [vocabulary.words[number] for number in ids[row, : lengths[row]]]
+        assert words == (document[:length] or ["<unk>"])
+        assert not ids[row, lengths[row] :].any()
+
+
+def test_vocabulary_limits():
+    vocabulary = Vocabulary.build([["b", "a", "b", "c"]], min_count=1, max_words=2)
+    assert vocabulary.words == ("<pad>", "<unk>", "b", "a")
+    assert vocabulary.encode(["c", "a"]) == [1, 3]
+    with pytest.raises(ValueError, match="max_length"):
+        vocabulary.encode_batch([["a"]], 0)
+    assert np.array_equal(vocabulary.encode_batch([[]], 3)[0], [[1, 0, 0]])
