@@ -116,7 +116,7 @@ class Explorer(widgets.VBox):
         self._show = widgets.ToggleButton(
             value=False, description=f"Copy as code: {self.name}", layout=button
         )
-        self._code = widgets.Textarea(rows=10, layout={"width": "100%", "display": "none"})
+        self._code = widgets.Textarea(rows=10, layout={"width": "98%", "display": "none"})
         self._start.on_click(lambda _: self.train_live())
         self._cancel.on_click(lambda _: self.cancel())
         self._show.observe(self._toggle_code, "value")

@@ -102,9 +102,9 @@ class WordVectorKnobs(Explorer):
         """ρ, its spread and its coverage, beside GloVe's."""
         rho, std = result["rho"]
         text = (
-            f"{result['tokens']:,} tokens: ρ = {rho:.2f} ± {std:.2f} on the "
+            f"{result['tokens']:,} tokens: ρ = {rho:z.2f} ± {std:.2f} on the "
             f"{result['covered']:.0%} of WordSim-353 pairs whose words are known (mean ± std of "
-            f"{result['runs']} seeds; SimLex-999 ρ = {result['simlex'][0]:.2f}); GloVe has "
+            f"{result['runs']} seeds; SimLex-999 ρ = {result['simlex'][0]:z.2f}); GloVe has "
             f"{result['glove']['rho']:.2f} on {result['glove']['coverage']:.0%}. "
             f"A run took {result['seconds']:.0f} s."
         )
