@@ -1,0 +1,125 @@
+"""``make bench``: print what the budgets speak of. Nothing here asserts a time."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def _row(what: str, value: str, budget: str = "") -> None:
+    print(f"{what:58} {value:>14}   {budget}", flush=True)
+
+
+def import_time() -> None:
+    command = [sys.executable, "-c", "import time; t = time.perf_counter(); import tlcourse; print(time.perf_counter() - t)"]  # fmt: skip
+    times = [
+        float(subprocess.run(command, capture_output=True, text=True).stdout) for _ in range(5)
+    ]
+    _row("import tlcourse", f"{statistics.median(times) * 1000:.0f} ms", "budget 200 ms")
+
+
+def redraws() -> None:
+    """First visits of every setting of every slider and menu, in the kernel."""
+    from tlcourse import explorers
+
+    everything = []
+    for name in explorers.__all__:
+        if name in {"Explorer", "Quiz"}:
+            continue
+        explorer = getattr(explorers, name)()
+        times = []
+        for setting, control in explorer.controls.items():
+            start_value = control.value
+            for _, value in getattr(control, "options", ()) and _pairs(control.options):
+                start = time.perf_counter()
+                explorer.set(**{setting: value})
+                times.append(time.perf_counter() - start)
+            explorer.set(**{setting: start_value})
+        everything += times
+        _row(f"redraw {name}, median of {len(times)} settings", f"{statistics.median(times) * 1000:.0f} ms", "budget 50 ms")  # fmt: skip
+    _row("redraw, median over all explorers", f"{statistics.median(everything) * 1000:.0f} ms", "budget 50 ms")  # fmt: skip
+
+
+def _pairs(options):
+    return [item if isinstance(item, tuple) else (item, item) for item in options]
+
+
+def maps() -> None:
+    """Map fit + CSLS for 5,000 pairs × 20,000 candidates."""
+    import numpy as np
+
+    from tlcourse.mapping import fit_least_squares, fit_procrustes
+    from tlcourse.retrieval import candidate_density, cosine_scores, csls, top_candidates
+
+    generator = np.random.default_rng(0)
+    X, Y = (generator.normal(size=(5_000, d)).astype(np.float32) for d in (100, 50))
+    candidates = generator.normal(size=(20_000, 50)).astype(np.float32)
+    for fit in (fit_least_squares, fit_procrustes):
+        start = time.perf_counter()
+        fit(X, Y)
+        _row(f"{fit.__name__}, 5,000 pairs", f"{(time.perf_counter() - start) * 1000:.0f} ms")
+    mapped = fit_procrustes(X, Y)(X)
+    start = time.perf_counter()
+    density = candidate_density(candidates, mapped[:3_000])
+    top_candidates(csls(cosine_scores(mapped, candidates), density), 10)
+    _row("CSLS of 5,000 words × 20,000 candidates", f"{time.perf_counter() - start:.1f} s")
+
+
+def live_runs() -> None:
+    from tlcourse import explorers
+
+    for name, settings in (
+        ("WordVectorKnobs", {"tokens": 300_000, "window": 10, "vector_size": 100, "epochs": 10}),
+        ("NeighbourhoodMap", {"word": "film"}),
+        ("FewShotTransfer", {"n": 1000}),
+        ("PairsAndMethod", {"pairs": 3500, "method": "gradient descent"}),
+        ("PlantedRotation", {}),
+        ("TranslateWord", {}),
+        ("ZeroLabelTransfer", {"model": "LSTM", "n": 5000}),
+        ("MapLambda", {"task_labels": 1000}),
+    ):
+        explorer = getattr(explorers, name)(**settings)
+        start = time.perf_counter()
+        explorer.train_live().join()
+        _row(f"live run {name}, its dearest settings", f"{time.perf_counter() - start:.1f} s", "budget 15 s (Word2Vec 30 s)")  # fmt: skip
+
+
+def lessons() -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        probe = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+        notebook.cells.append(nbformat.v4.new_code_cell(probe))
+        start = time.perf_counter()
+        NotebookClient(notebook, timeout=300).execute()
+        _row(f"{path.stem}: run all, one thread", f"{time.perf_counter() - start:.0f} s", "budget 90 s")  # fmt: skip
+        memory = float(notebook.cells[-1].outputs[0].text)
+        _row(f"{path.stem}: kernel peak memory", f"{memory:.2f} GB", "budget 1.0 GB")
+
+
+def browser() -> None:
+    """Key press to changed picture, in headless Chromium."""
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-s", "-k", "key_press", str(ROOT / "tests" / "browser")],
+        env={**os.environ, "TLCOURSE_BENCH": "1"}, check=False,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    import_time()
+    redraws()
+    maps()
+    live_runs()
+    lessons()
+    browser()
+    _row("peak memory of this process", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")  # fmt: skip
