@@ -126,3 +126,22 @@ def test_modules_stay_small_and_import_downwards(path):
     if room not in {"explorers", "runs", "cli.py"}:
         assert not any(name.startswith("tlcourse.runs") for name in imported)
     assert not any(name.startswith(("pickle", "matplotlib.pyplot")) for name in imported)
+
+
+def test_the_readmes_snippet_does_what_it_says():
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    *lines, last = snippet.strip().splitlines()
+    space: dict = {}
+    exec("\n".join(lines), space)
+    found = [word for word, _ in eval(last.split("#")[0].strip(), space)]
+    assert found == re.findall(r"\('(\w+)', …\)", last)
+    assert space["bridge"].W.shape == (100, 50)
+
+
+def test_readme_names_real_files():
+    text = "".join(
+        (ROOT / name).read_text(encoding="utf8") for name in ("README.md", "CONTRIBUTING.md")
+    )
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / target).is_file(), target

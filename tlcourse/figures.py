@@ -146,18 +146,12 @@ def number_ticks(axes: Axes, values: Sequence[float], log: bool = True) -> None:
     axes.minorticks_off()
 
 
-def bars(
-    axes: Axes, values: Mapping[str, tuple[float, float]], live: Mapping[str, float] | None = None
-) -> None:
+def bars(axes: Axes, values: Mapping[str, tuple[float, float]]) -> None:
     """Horizontal bars of mean and standard deviation, with the number beside each."""
-    names = list(values)
-    for place, name in enumerate(names):
-        mean, std = values[name]
+    for place, (mean, std) in enumerate(values.values()):
         axes.barh(place, mean, xerr=std, color=COLOURS[place], height=0.6, ecolor="#333333")
         axes.text(mean + std, place, f"  {mean:.3f}", va="center", fontsize=8)
-        if live and name in live:
-            star(axes, live[name], place)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(values)), list(values))
     axes.invert_yaxis()
 
 

@@ -91,9 +91,11 @@ def fit_least_squares(X: np.ndarray, Y: np.ndarray, ridge: float = 0.0) -> Linea
 
 
 def fit_procrustes(X: np.ndarray, Y: np.ndarray) -> LinearMap:
-    """The rotation that brings X closest to Y: ``W = U Vᵀ`` from the SVD of ``Xᵀ Y``.
+    """Orthogonal Procrustes: ``W = U Vᵀ`` from the SVD of ``Xᵀ Y``; b is zero.
 
-    With d_pre > d_fine, W has orthonormal columns: a projection and a rotation. b is zero.
+    With d_pre = d_fine this is the rotation (or reflection) that brings X closest to Y. With
+    d_pre > d_fine, W has orthonormal columns and maximises the sum of the inner products
+    ⟨x W, y⟩, which is no longer the same as the smallest squared error.
 
     References
     ----------

@@ -166,7 +166,7 @@ QUESTIONS = (
             ),
             (
                 "When labels are few and the text resembles what the vectors were trained on",
-                "Right: the gap between the curves is widest on the left, and vectors trained "
+                "Right: on the news the gap is widest on the left, and vectors trained "
                 "on text like the task's can beat larger ones.",
             ),
             (

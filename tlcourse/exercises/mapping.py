@@ -178,12 +178,12 @@ QUESTIONS = (
         1,
     ),
     Question(
-        "A Chinese classifier with no Chinese label has accuracy 0.69. You can have 1,000 "
-        "labels. What should you expect from the English knowledge then?",
+        "A classifier over averages has accuracy 0.69 with no Chinese label. You can have "
+        "1,000. What should you expect from the English knowledge then?",
         (
             (
                 "The same gain as with 20 labels",
-                "Look at the curves: the gap shrinks with every step to the right.",
+                "Look at the curves: the gap closes to the right.",
             ),
             (
                 "Little or nothing: the labels themselves teach as much",
@@ -191,7 +191,8 @@ QUESTIONS = (
             ),
             (
                 "A loss: transfer always hurts when there are labels",
-                "For averages the two arms end level; a loss would show as a crossing.",
+                "For averages the two arms end level. The LSTM did lose, but not always: it gained "
+                "with few labels.",
             ),
         ),
         1,

@@ -208,15 +208,17 @@ class NeighbourhoodMap(Explorer):
         figure.subplots_adjust(left=0.02, right=0.98, bottom=0.03, top=0.92, wspace=0.05)
 
     def describe(self, result: Result, live: Result | None) -> str:
-        """The three nearest words."""
+        """The three nearest words and the last one shown."""
 
         def told(item: Result) -> str:
             names = [
                 f"{word} ({meaning})" if meaning else word
                 for word, meaning in zip(item["words"], item["glosses"], strict=True)
             ]
-            pairs = zip(names[1:4], item["scores"][1:4], strict=True)
-            return f"{names[0]}: " + ", ".join(f"{name} {score:.2f}" for name, score in pairs)
+            pairs = list(zip(names, item["scores"], strict=True))
+            first = ", ".join(f"{name} {score:.2f}" for name, score in pairs[1:4])
+            name, score = pairs[-1]
+            return f"{names[0]}: {first}; number {len(pairs) - 1} is {name} {score:.2f}"
 
         text = f"Nearest by cosine to {told(result)}."
         if live:
