@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tlcourse import explorers, figures
-from tlcourse.explorers.base import Explorer, html_table
+from tlcourse.explorers.base import Explorer
+from tlcourse.explorers.controls import html_table
 from tlcourse.explorers.quiz import Quiz
 
 NAMES = [name for name in explorers.__all__ if name not in {"Explorer", "Quiz"}]

@@ -9,11 +9,11 @@ from tlcourse.explorers.base import Explorer
 
 _HOMES = {
     "WordVectorKnobs": "embeddings",
-    "NeighbourhoodMap": "embeddings",
+    "NeighbourhoodMap": "neighbourhood",
     "FewShotTransfer": "embeddings",
     "PairsAndMethod": "mapping",
     "PlantedRotation": "mapping",
-    "TranslateWord": "mapping",
+    "TranslateWord": "translation",
     "ZeroLabelTransfer": "crosslingual",
     "MapLambda": "crosslingual",
     "Quiz": "quiz",

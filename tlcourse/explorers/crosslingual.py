@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from tlcourse import figures, runs
 from tlcourse.crosslingual import ARMS, MODELS, classify_averages, classify_lstm, fit_lambda
-from tlcourse.explorers.base import Explorer, Result, choice, menu
+from tlcourse.explorers.base import Explorer, Result
+from tlcourse.explorers.controls import choice, menu
 from tlcourse.training import Progress
 
 

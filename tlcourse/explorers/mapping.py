@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tlcourse import figures, runs
-from tlcourse.bilingual import Bilingual, evaluate_map, load_bilingual, translate
-from tlcourse.explorers.base import Explorer, Result, choice, field, menu, tick
-from tlcourse.explorers.embeddings import plane
+from tlcourse.bilingual import Bilingual, evaluate_map, load_bilingual
+from tlcourse.explorers.base import Explorer, Result
+from tlcourse.explorers.controls import choice, menu, tick
+from tlcourse.explorers.neighbourhood import plane
 from tlcourse.mapping import METHODS, NORMALISATIONS, LinearMap, fit, fit_gradient_descent
 from tlcourse.runs.mapping import rotation
 from tlcourse.training import Progress
@@ -26,7 +27,8 @@ SHOWN = {
 
 
 @lru_cache(maxsize=64)
-def _fitted(normalisation: str, method: str, pairs: int) -> LinearMap:
+def fitted_map(normalisation: str, method: str, pairs: int) -> LinearMap:
+    """The map of a draw of pairs, seed 0; kept, since sliders come back."""
     spaces = load_bilingual(normalisation)
     return fit(*spaces.pairs(pairs, seed=0), method)
 
@@ -64,7 +66,7 @@ class PairsAndMethod(Explorer):
             "pairs": pairs, "method": method, "normalisation": normalisation,
             "use_csls": use_csls, "curves": curves,
             "hub": here[f"{prefix}hub"].mean(), "skewness": here[f"{prefix}skewness"].mean(),
-            "runs": len(here), "picture": _picture(spaces, _fitted(normalisation, drawn, pairs)),
+            "runs": len(here), "picture": _picture(spaces, fitted_map(normalisation, drawn, pairs)),
         }  # fmt: skip
 
     def train(
@@ -239,87 +241,5 @@ class PlantedRotation(Explorer):
                 linear_map = fit(source[:{pairs_n}], target[:{pairs_n}], method)
                 found = cosine_scores(linear_map(source[{pairs_n}:]), target[{pairs_n}:])
                 result[method] = precision_at_k(top_candidates(found, 1), gold, ks=(1,))[1]
-            print(result)
-            """)
-
-
-class TranslateWord(Explorer):
-    """Type a Chinese word, see its English neighbours before and after CSLS."""
-
-    name = "translate a word"
-    size = (7.8, 2.9)
-
-    def __init__(self, **settings: object) -> None:
-        controls = {
-            "chinese": field("Chinese word", "音乐"),
-            "map_method": menu("fitted by", ("Procrustes", "least squares", "ridge"), "Procrustes"),
-        }
-        super().__init__(controls, **settings)
-
-    def compute(self, chinese: str, map_method: str) -> Result:
-        """Five neighbours by cosine and five by CSLS."""
-        return self._look(chinese, _fitted("unit", map_method, 3500))
-
-    def _look(self, chinese: str, linear_map: LinearMap) -> Result:
-        word = chinese.strip().lower()
-        if not word:
-            raise ValueError("type a Chinese word, such as 电影 or 音乐, and press Enter")
-        spaces = load_bilingual("unit")
-        found = {
-            name: translate(spaces, linear_map, word, 5, use)
-            for name, use in (("cosine", False), ("CSLS", True))
-        }
-        gold = spaces.dictionary.translations.get(word, ())
-        return {"word": word, "gold": gold, **found}
-
-    def train(self, progress: Progress, chinese: str, map_method: str) -> Result:
-        """Fit the map by gradient descent and look again."""
-        spaces = load_bilingual("unit")
-        linear_map, _ = fit_gradient_descent(*spaces.pairs(), progress=progress)
-        return self._look(chinese, linear_map)
-
-    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """Scores as bars; dictionary translations are dark."""
-        shown = [(name, result[name]) for name in ("cosine", "CSLS")]
-        if live:
-            shown.append(("CSLS, live map", live["CSLS"]))
-        panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        figure.subplots_adjust(left=0.12, right=0.98, bottom=0.12, top=0.9, wspace=0.5)
-        for axes, (name, found) in zip(panels, shown, strict=True):
-            right = [word in result["gold"] for word, _ in found]
-            colours = [figures.COLOURS[2] if hit else "#b8c4cc" for hit in right]
-            axes.barh(range(len(found)), [score for _, score in found], color=colours)
-            marks = [
-                f"{word} ✓" if hit else word for (word, _), hit in zip(found, right, strict=True)
-            ]
-            axes.set_yticks(range(len(found)), marks)
-            axes.invert_yaxis()
-            figures.tidy(axes, name)
-
-    def describe(self, result: Result, live: Result | None) -> str:
-        """The neighbours in words, and what the dictionary says."""
-        told = "; ".join(
-            f"by {name}: {', '.join(word for word, _ in result[name])}"
-            for name in ("cosine", "CSLS")
-        )
-        gold = ", ".join(result["gold"][:5]) or "not listed among the words we use"
-        text = f"{result['word']} → {told}. Dictionary: {gold}."
-        if live:
-            text += f" Live map, by CSLS: {', '.join(word for word, _ in live['CSLS'])}."
-        return text
-
-    def code(self, chinese: str, map_method: str) -> str:
-        """Translate the word by both scores."""
-        return textwrap.dedent(f"""\
-            from tlcourse.bilingual import load_bilingual, translate
-            from tlcourse.mapping import fit
-
-            spaces = load_bilingual("unit")
-            linear_map = fit(*spaces.pairs(3500, seed=0), {map_method!r})
-            word = {chinese.strip().lower()!r}
-            result = {{
-                "cosine": translate(spaces, linear_map, word, 5, use_csls=False),
-                "CSLS": translate(spaces, linear_map, word, 5, use_csls=True),
-            }}
             print(result)
             """)
