@@ -98,7 +98,8 @@ def lessons() -> None:
 
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        probe = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+        # Not ru_maxrss: a kernel inherits that from the process that started it.
+        probe = "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1e6)"
         notebook.cells.append(nbformat.v4.new_code_cell(probe))
         start = time.perf_counter()
         NotebookClient(notebook, timeout=300).execute()

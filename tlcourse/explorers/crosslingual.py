@@ -61,7 +61,7 @@ class ZeroLabelTransfer(Explorer):
         figures.level(axes, 0.5, "chance")
         title = f"{result['model']}: accuracy on Chinese test reviews, mean ± std over seeds"
         figures.tidy(axes, title, "labelled Chinese reviews n")
-        figures.legend(axes, ARMS, inside="lower right")
+        figures.legend(axes, ARMS, inside="upper left")
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """Accuracy against the number of Chinese labels."""
@@ -80,10 +80,11 @@ class ZeroLabelTransfer(Explorer):
         for arm, curve in result["curves"].items():
             if result["n"] in curve.index:
                 mean, std = curve.loc[result["n"], ["mean", "std"]]
-                told.append(f"{arm} {mean:.3f} ± {std:.3f}")
+                told.append(f"“{arm}” {mean:.3f} ± {std:.3f}")
         text = (
-            f"{result['model']}, {result['n']:,} Chinese labels: accuracy {', '.join(told)} over "
-            f"{result['runs']} seeds; AUC with English {result['auc']:.3f}."
+            f"{result['model']}, {result['n']:,} Chinese labels: accuracy with "
+            f"{', with '.join(told)} over {result['runs']} seeds; AUC with English "
+            f"{result['auc']:.3f}."
         )
         if live:
             text += f" Live: {live['accuracy']:.3f}."
