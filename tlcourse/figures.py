@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -153,6 +153,19 @@ def bars(axes: Axes, values: Mapping[str, tuple[float, float]]) -> None:
         axes.text(mean + std, place, f"  {mean:.3f}", va="center", fontsize=8)
     axes.set_yticks(range(len(values)), list(values))
     axes.invert_yaxis()
+
+
+def word_bars(axes: Axes, found: Sequence[tuple[str, float]], right: Container[str]) -> None:
+    """Words with their scores as bars, the best on top; right answers green and ticked."""
+    longest = max(max(score for _, score in found), 1e-9)
+    for place, (word, score) in enumerate(found):
+        hit = word in right
+        length = max(score, 0.0) / longest  # CSLS may fall below zero: no bar then
+        axes.barh(place, length, color=COLOURS[2] if hit else "#b8c4cc", height=0.75)
+        label = f"{word} ✓" if hit else word
+        axes.text(-0.02, place, label, ha="right", va="center", fontsize=9)
+        axes.text(1.02, place, f"{score:.2f}", va="center", fontsize=8, color="#555555")
+    axes.set(xlim=(-0.5, 1.15), ylim=(len(found) - 0.5, -0.5))
 
 
 def links(axes: Axes, start: np.ndarray, end: np.ndarray) -> None:

@@ -55,18 +55,13 @@ class TranslateWord(Explorer):
         shown = [(name, result[name]) for name in ("cosine", "CSLS")]
         if live:
             shown.append(("CSLS, live map", live["CSLS"]))
-        panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        figure.subplots_adjust(left=0.12, right=0.98, bottom=0.12, top=0.9, wspace=0.5)
-        for axes, (name, found) in zip(panels, shown, strict=True):
-            right = [word in result["gold"] for word, _ in found]
-            colours = [figures.COLOURS[2] if hit else "#b8c4cc" for hit in right]
-            axes.barh(range(len(found)), [score for _, score in found], color=colours)
-            marks = [
-                f"{word} ✓" if hit else word for (word, _), hit in zip(found, right, strict=True)
-            ]
-            axes.set_yticks(range(len(found)), marks)
-            axes.invert_yaxis()
-            figures.tidy(axes, name)
+        width = 0.98 / len(shown)
+        for place, (name, found) in enumerate(shown):
+            # Words and scores as plain text: an axis with ticks takes matplotlib twice as long.
+            axes = figure.add_axes((0.01 + place * width, 0.04, width - 0.02, 0.84))
+            axes.set_axis_off()
+            axes.set_title(name, fontsize=10, loc="left")
+            figures.word_bars(axes, found, {word for word, _ in found if word in result["gold"]})
 
     def describe(self, result: Result, live: Result | None) -> str:
         """The neighbours in words, and what the dictionary says."""
