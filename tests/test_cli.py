@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tlcourse import cli, sources
-from tlcourse.runs import vectors
+from tlcourse.runs import models, vectors
 
 
 def test_fetch_by_name(capsys):
@@ -24,6 +24,19 @@ def test_faults_are_one_line(capsys):
     assert cli.main(["sweep", "nothing"]) == 1
     assert "there are: " in capsys.readouterr().err
     assert cli.main(["vectors", "fr"]) == 1
+    assert cli.main(["pretrain", "fr"]) == 1
+    assert "zh_reviews-random" in capsys.readouterr().err
+
+
+def test_pretrain_lists_models_and_makes_one(tmp_path, monkeypatch, capsys):
+    assert cli.main(["pretrain"]) == 0
+    assert "movie_reviews-GloVe" in capsys.readouterr().out
+    monkeypatch.setitem(models.RECIPE, "epochs", 0.03)  # the mechanics; the whole takes minutes
+    assert cli.main(["pretrain", "movie_reviews-random", "--out", str(tmp_path)]) == 0
+    about = json.loads((tmp_path / "movie_reviews-random.json").read_text())
+    losses = [point["loss"] for point in about["validation_loss"]]
+    assert losses[-1] < losses[0]
+    assert (tmp_path / "movie_reviews-random.safetensors").stat().st_size > 1e6
 
 
 def test_fetch_without_network_says_so(empty_cache, monkeypatch, tmp_path, capsys):

@@ -8,10 +8,15 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 
 from tlcourse import exercises
 
-LESSONS = {"embeddings": "01_embeddings", "mapping": "02_linear_embedding_transfer"}
+LESSONS = {
+    "embeddings": "01_embeddings",
+    "mapping": "02_linear_embedding_transfer",
+    "finetuning": "03_pretrain_and_finetune",
+}
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 
@@ -26,7 +31,7 @@ def _solutions(lesson: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", exercises.names())
 def test_the_lessons_solution_is_right(name):
     lesson, _, exercise = name.partition(".")
-    space = {"np": np}
+    space = {"np": np, "torch": torch}
     exec(_solutions(lesson)[exercise], space)
     feedback = exercises.check(name, space[exercise])
     assert feedback.passed is True, feedback
@@ -62,7 +67,80 @@ def _rank(a, b, gold, k):
     return [len(set(row.tolist()) & g) for row, g in zip(order, gold, strict=True)]
 
 
+def _freeze(asks=False, clear=False, body=True, head=False):
+    def answer(model, optimizer):
+        for part, chosen in ((model.body, body), (model.head, head)):
+            for parameter in part.parameters() if chosen else ():
+                parameter.requires_grad_(asks)
+                if clear:
+                    parameter.grad = None
+
+    return answer
+
+
+def _rates(rate, layers=("head", "upper", "lower", "embedding")):
+    def answer(model, lr, factor):
+        return [
+            {"params": list(getattr(model, name).parameters()), "lr": rate(lr, factor, k)}
+            for k, name in enumerate(layers)
+        ]
+
+    return answer
+
+
+def _pull(model, start, names="body", towards=1.0, power=2):
+    pairs = [(n, v) for n, v in model.named_parameters() if n.startswith(names)]
+    return sum(((v - towards * start[n]) ** power).sum() for n, v in pairs)
+
+
 WRONG = {
+    "finetuning.mixture": {
+        "wrong side": lambda pre, fine, lam: (1 - lam) * pre + lam * fine,
+        "missing its weight 1": lambda pre, fine, lam: lam * pre + fine,
+        "missing its weight λ": lambda pre, fine, lam: pre + (1 - lam) * fine,
+        "one of the two losses": lambda pre, fine, lam: lam * pre.detach() + (1 - lam) * fine,
+        "leave out item": lambda pre, fine, lam: lam * pre.item() + (1 - lam) * fine.item(),
+    },
+    "finetuning.last_state": {
+        "that is padding": lambda s, n: s[:, -1],
+        "the first state": lambda s, n: s[:, 0],
+        "off by one": lambda s, n: s[torch.arange(4), n],
+        "not the last state": lambda s, n: torch.stack([s[i, :m].mean(0) for i, m in enumerate(n)]),
+        "has shape": lambda s, n: s[:, n - 1],
+    },
+    "finetuning.freeze": {
+        "no more: the old gradients still lie in": _freeze(),
+        "head does not train": _freeze(clear=True, head=True),
+        "now the head does not": lambda model, optimizer: [p.requires_grad_(False) for p in model.parameters()] and _freeze(clear=True)(model, optimizer),
+        "ask for gradients as before": _freeze(asks=True, clear=True),
+        "part of the body": lambda model, optimizer: model.body.bias.requires_grad_(False),
+        "still trains": lambda model, optimizer: None,
+        "raised AttributeError": lambda model, optimizer: model.encoder,
+    },
+    "finetuning.parameter_groups": {
+        "upside down": _rates(lambda lr, f, k: lr / f ** (3 - k)),
+        "lower layers need smaller": _rates(lambda lr, f, k: lr * f**k),
+        "the head too was divided": _rates(lambda lr, f, k: lr / f ** (k + 1)),
+        "not by factor * depth": _rates(lambda lr, f, k: lr / max(f * k, 1)),
+        "same rate; divide again": _rates(lambda lr, f, k: lr / f if k else lr),
+        "all rates are the same": _rates(lambda lr, f, k: lr),
+        "no \"lr\" of its own": lambda model, lr, f: [{"params": model.parameters()}],
+        "use the argument": _rates(lambda lr, f, k: lr / 2.6**k),
+        "in no group": _rates(lambda lr, f, k: lr / f**k, ("head", "upper", "lower")),
+        "wants a list of": lambda model, lr, f: {"lr": lr},
+    },
+    "finetuning.l2_sp": {
+        "pull the new head": lambda m, start, a: a * _pull(m, start, ""),
+        "this is weight decay: it pulls": lambda m, start, a: a * _pull(m, start, towards=0.0),
+        "weight decay on body and head": lambda m, start, a: a * _pull(m, start, "", 0.0),
+        "strength α is missing": lambda m, start, a: _pull(m, start),
+        "the squared length": lambda m, start, a: a * _pull(m, start) ** 0.5,
+        "α / 2": lambda m, start, a: a / 2 * _pull(m, start),
+        "absolute values": lambda m, start, a: a * sum((v - start[n]).abs().sum() for n, v in m.body.named_parameters("body")),
+        "root for each tensor": lambda m, start, a: a * sum((v - start[n]).norm() for n, v in m.body.named_parameters("body")),
+        "no gradient flows": lambda m, start, a: a * _pull(m, start).detach(),
+        "has shape": lambda m, start, a: [],
+    },
     "embeddings.cosine_neighbours": {
         "left the word itself in": lambda E, r, k: _half(E, r, k)[:k],
         "dot products": lambda E, r, k: [i for i in np.argsort(-(E @ E[r])) if i != r][:k],
@@ -121,6 +199,31 @@ def test_the_mistake_is_named(name, words):
         feedback = exercises.check(name, WRONG[name][words])
     assert feedback.passed is False
     assert words in feedback.text
+
+
+def test_other_right_answers():
+    def take_out(model, optimizer):
+        kept = list(model.head.parameters())
+        optimizer.param_groups[0]["params"] = kept
+
+    def with_the_stub_left_in(model, optimizer):
+        _freeze(clear=True)(model, optimizer)
+        return ...
+
+    def other_order(model, lr, factor):
+        names = ("embedding", "lower", "upper", "head")
+        return [
+            {"params": getattr(model, name).parameters(), "lr": lr * factor ** (k - 3)}
+            for k, name in enumerate(names)
+        ]
+
+    for name, answer in (
+        ("finetuning.freeze", take_out),
+        ("finetuning.freeze", with_the_stub_left_in),
+        ("finetuning.parameter_groups", other_order),
+        ("finetuning.l2_sp", lambda m, start, a: torch.zeros(1) + a * _pull(m, start)),
+    ):
+        assert exercises.check(name, answer).passed is True, exercises.check(name, answer)
 
 
 def test_every_exercise_has_wrong_answers_tried():

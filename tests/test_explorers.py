@@ -28,6 +28,9 @@ QUICK = {
     "TranslateWord": {"chinese": "医院"},
     "ZeroLabelTransfer": {"n": 20},
     "MapLambda": {"lam": 0.9, "task_labels": 20},
+    "MixtureLambda": {"lam": 0.0, "n": 50},
+    "FrozenLayers": {"embedding": True, "lower": True, "upper": True},
+    "CollapsingLoss": {"trainable": False},
 }
 
 
@@ -262,13 +265,36 @@ def test_copied_code_gives_the_recorded_numbers(shown):
     recorded = runs.select("map_lambda", lam=0.9, n=100, seed=0).iloc[0]
     assert _run(lam.code(**lam.settings))["auc"] == pytest.approx(recorded["auc"], abs=0.005)
 
+    mixture = shown["MixtureLambda"].set(lam=0.0, n=50, init="own vectors")
+    recorded = runs.select("mixture_lambda", lam=0.0, n=50, init="own vectors", seed=0).iloc[0]
+    found = _run(mixture.code(**mixture.settings))
+    assert found["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.03)
+    assert found["pre"] == pytest.approx(recorded["pre"], abs=0.1)
+
+    state = {"embedding": True, "lower": False, "upper": False, "schedule": "L2-SP, α = 0.1"}
+    frozen = shown["FrozenLayers"].set(**state, labels=100)
+    recorded = runs.select("frozen_layers", **state, n=100, seed=0).iloc[0]
+    found = _run(frozen.code(**frozen.settings))
+    assert found["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.03)
+    assert found["trainable"] == recorded["trainable"]
+
+    state = {"loss": "distance, as written", "target": "next word", "trainable": True}
+    collapse = shown["CollapsingLoss"].set(**state)
+    recorded = runs.select("pretraining_losses", **state, seed=0)["curve_std"]
+    found = _run(collapse.code(**collapse.settings))
+    assert runs.curves([found["curve_std"]]) == pytest.approx(runs.curves(recorded), abs=0.01)
+
+
+LESSONS = (
+    ("WordVectorKnobs", "NeighbourhoodMap", "FewShotTransfer"),
+    ("PairsAndMethod", "PlantedRotation", "TranslateWord", "ZeroLabelTransfer", "MapLambda"),
+    ("MixtureLambda", "FrozenLayers", "CollapsingLoss"),
+)
+
 
 def test_labels_are_unique_within_a_lesson(shown):
-    groups = {
-        "embeddings": ["WordVectorKnobs", "NeighbourhoodMap", "FewShotTransfer"],
-        "mapping": [name for name in NAMES if name not in {"WordVectorKnobs", "NeighbourhoodMap", "FewShotTransfer"}],
-    }  # fmt: skip
-    for names in groups.values():
+    assert sorted(name for names in LESSONS for name in names) == sorted(NAMES)
+    for names in LESSONS:
         labels = [
             widget.description
             for name in names
@@ -297,7 +323,7 @@ def test_drawing_is_safe_from_two_threads(shown):
 
 
 def test_quiz_explains_every_choice():
-    for lesson in ("embeddings", "mapping"):
+    for lesson in ("embeddings", "mapping", "finetuning"):
         quiz = Quiz(lesson)
         assert len(quiz.questions) == 3
         for number, question in enumerate(quiz.questions):

@@ -14,7 +14,7 @@ import pytest
 
 from tlcourse import runs
 from tlcourse.paths import data_dir
-from tlcourse.runs import vectors
+from tlcourse.runs import models, vectors
 from tlcourse.runs.engine import Sweep, record
 
 
@@ -56,6 +56,15 @@ ROWS = [
     ("zero_label", {"model": "averages", "arm": "Chinese only", "n": 100, "seed": 2}, "accuracy", 0.01),
     ("zero_label", {"model": "LSTM", "arm": "Chinese only", "n": 50, "seed": 1}, "accuracy", 0.03),
     ("map_lambda", {"lam": 0.9, "n": 100, "seed": 0}, "auc", 0.01),
+    ("mixture_lambda", {"lam": 0.0, "n": 50, "init": "own vectors", "seed": 0}, "accuracy", 0.03),
+    ("mixture_lambda", {"lam": 0.7, "n": 50, "init": "mapped vectors", "seed": 1}, "pre", 0.05),
+    ("frozen_layers", {"embedding": True, "lower": True, "upper": False, "schedule": "all three (ULMFiT)", "n": 100, "seed": 2}, "accuracy", 0.03),
+    ("frozen_layers", {"embedding": False, "lower": False, "upper": False, "schedule": "L2-SP, α = 0.1", "n": 100, "seed": 0}, "pre", 0.05),
+    ("labels_needed", {"task": "movie_reviews", "init": "GloVe", "arm": "frozen", "n": 50, "seed": 1}, "accuracy", 0.03),
+    ("penalty_strength", {"penalty": "weight decay", "strength": 0.01, "n": 200, "seed": 1}, "pre", 0.05),
+    ("pretraining_losses", {"target": "same position", "trainable": True, "loss": "distance, as written", "seed": 0}, "copy", 0.02),
+    ("domain_pooling", {"target": "book", "method": "target only", "seed": 0}, "accuracy", 0.03),
+    ("transfer_targets", {"target": "domain", "arm": "frozen", "seed": 0}, "accuracy", 0.03),
 ]  # fmt: skip
 
 
@@ -113,7 +122,7 @@ def test_killed_sweep_keeps_what_it_had(tmp_path):
     assert seen[0] == kept
 
 
-def test_errors_say_what_there_is():
+def test_errors_say_what_there_is(tmp_path):
     with pytest.raises(KeyError, match="few_shot"):
         runs.load("fewshot")
     with pytest.raises(KeyError, match="few_shot"):
@@ -124,6 +133,11 @@ def test_errors_say_what_there_is():
         runs.select("few_shot", labels=7)
     with pytest.raises(KeyError, match="no recipe"):
         vectors.make("fr")
+    with pytest.raises(KeyError, match="no model"):
+        models.make("fr")
+    clash = Sweep("clash", "clash", lambda x, seed: {"x": 2}, {"x": (1,)})
+    with pytest.raises(ValueError, match="name a setting and a metric"):
+        record(clash, tmp_path, jobs=1)
 
 
 @pytest.mark.parametrize("name", sorted(vectors.RECIPES))
@@ -135,3 +149,11 @@ def test_shipped_vectors_match_their_recipe(name):
     assert about["recipe"] == vectors.RECIPES[name]
     assert about["words"] == len(found)
     assert found.vector_size == vectors.RECIPES[name]["vector_size"]
+
+
+@pytest.mark.parametrize("name", sorted(models.MODELS))
+def test_shipped_models_match_their_recipe(name):
+    about = json.loads((data_dir() / "models" / f"{name}.json").read_text())
+    assert about["recipe"] == models.RECIPE
+    losses = [point["loss"] for point in about["validation_loss"]]
+    assert losses[0] - losses[-1] > 0.4

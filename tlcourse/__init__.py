@@ -21,9 +21,12 @@ _MODULES = (
     "exercises",
     "explorers",
     "figures",
+    "finetuning",
+    "freezing",
     "mapping",
     "runs",
     "sources",
+    "tasks",
     "text",
     "training",
 )

@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tlcourse import __version__, sources
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     vectors = command("vectors", run_vectors, "train word vectors that the course ships again")
     vectors.add_argument("name", metavar="NAME")
     vectors.add_argument("--out", type=Path, help="folder for the files instead of data/vectors")
+    pretrain = command("pretrain", run_pretrain, "pretrain models that the course ships again")
+    pretrain.add_argument("name", metavar="NAME", nargs="?", help="left out: list the models")
+    pretrain.add_argument("--out", type=Path, help="folder for the files instead of data/models")
     return parser
 
 
@@ -107,6 +110,8 @@ def run_doctor(options: argparse.Namespace) -> int:
     """Print what is here and how to mend what is not."""
     import psutil
 
+    from tlcourse.runs import models
+
     faults = []
     print(f"tlcourse {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for name in (
@@ -136,6 +141,9 @@ def run_doctor(options: argparse.Namespace) -> int:
     for name in ("en", "zh"):
         if not (data_dir() / "vectors" / f"{name}.npz").is_file():
             faults.append((f"our vectors {name!r} are missing", f"tlcourse vectors {name}"))
+    for name in models.MODELS:
+        if not (data_dir() / "models" / f"{name}.safetensors").is_file():
+            faults.append((f"our model {name!r} is missing", f"tlcourse pretrain {name}"))
     browser = find_chromium()
     print(f"  Chromium: {browser or 'none; needed only for the browser tests'}")
     for fault, mend in faults:
@@ -176,11 +184,28 @@ def run_sweep(options: argparse.Namespace) -> int:
 
 def run_vectors(options: argparse.Namespace) -> int:
     """Train the vectors of a recipe again, with a progress bar."""
-    from tqdm import tqdm
-
     from tlcourse.runs import vectors
 
+    return _make(vectors.make, options)
+
+
+def run_pretrain(options: argparse.Namespace) -> int:
+    """Pretrain a model by its recipe again, with a progress bar."""
+    import torch
+
+    from tlcourse.runs import models
+
+    if options.name is None:
+        print("\n".join(models.MODELS))
+        return 0
+    torch.set_num_threads(1)  # these models are too small to share
+    return _make(models.make, options)
+
+
+def _make(make: Callable[..., Path], options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     with tqdm(total=1.0, bar_format="{percentage:3.0f}% |{bar}| {elapsed}") as bar:
-        path = vectors.make(options.name, options.out, lambda share: bar.update(share - bar.n))
+        path = make(options.name, options.out, lambda share: bar.update(share - bar.n))
     print(f"wrote {path}")
     return 0

@@ -1,10 +1,77 @@
-"""Encoders that turn a padded batch of word numbers into class logits."""
+"""Encoders that turn a padded batch of word numbers into states, and states into logits."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import nn
+
+LAYERS = ("embedding", "lower", "upper")
+"""The shared layers of an `Encoder`, from the words upwards."""
+
+
+class Encoder(nn.Module):
+    """The shared layers: an embedding and two LSTMs, one on the other, reading left to right.
+
+    Parameters
+    ----------
+    embedding : numpy.ndarray
+        float32, shape (V, d); row 0 belongs to padding.
+    hidden : tuple of int
+        Widths of the lower and the upper LSTM.
+    """
+
+    def __init__(self, embedding: np.ndarray, hidden: tuple[int, int] = (128, 64)) -> None:
+        super().__init__()
+        weight = torch.as_tensor(embedding, dtype=torch.float32).clone()
+        self.embedding = nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=0)
+        self.lower = nn.LSTM(weight.shape[1], hidden[0], batch_first=True)
+        self.upper = nn.LSTM(hidden[0], hidden[1], batch_first=True)
+        for lstm in (self.lower, self.upper):
+            width = lstm.hidden_size
+            with torch.no_grad():  # forget gates start open: the loss leaves its plateau sooner
+                nn.init.ones_(lstm.bias_ih_l0[width : 2 * width])  # type: ignore[index]
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """States (batch, length, width) for ids (batch, length)."""
+        below, _ = self.lower(self.embedding(ids))
+        states, _ = self.upper(below)
+        return states
+
+
+class TransferModel(nn.Module):
+    """Shared layers with a task-specific head each for the source and the target task.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    classes : int
+        Classes of the target task.
+    dropout : float
+        Applied to the pooled state.
+
+    Attributes
+    ----------
+    encoder : Encoder
+        The shared layers.
+    lm_head : torch.nn.Linear
+        Source task: logits of the next word, (…, V).
+    head : torch.nn.Linear
+        Target task: logits of the classes.
+    """
+
+    def __init__(self, encoder: Encoder, classes: int = 2, dropout: float = 0.2) -> None:
+        super().__init__()
+        width, words = encoder.upper.hidden_size, encoder.embedding.num_embeddings
+        self.encoder = encoder
+        self.lm_head = nn.Linear(width, words)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Class logits (batch, classes) for ids (batch, length) and lengths (batch,)."""
+        states = self.encoder(ids[:, : int(lengths.max())])
+        return self.head(self.dropout(masked_mean(states, lengths)))
 
 
 class LSTMClassifier(nn.Module):
@@ -68,3 +135,11 @@ def masked_mean(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """
     mask = torch.arange(states.shape[1])[None, :] < lengths[:, None]
     return (states * mask[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
+
+
+def last_state(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The state at each row's last real position; ``states[:, -1]`` would read padding.
+
+    Parameters and the shape returned are those of `masked_mean`.
+    """
+    return states[torch.arange(len(states)), lengths.clamp(min=1) - 1]

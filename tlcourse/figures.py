@@ -88,9 +88,9 @@ def tidy(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> Non
 
 def band(
     axes: Axes,
-    x: Sequence[float],
-    mean: Sequence[float],
-    std: Sequence[float],
+    x: Sequence[float] | np.ndarray,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
     label: str,
     style: int = 0,
     highlight: bool = True,
@@ -121,6 +121,11 @@ def here(axes: Axes, x: float, label: str = "") -> None:
             label, (x, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
             textcoords="offset points", va="top", fontsize=8, color="#444444",
         )  # fmt: skip
+
+
+def live_line(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """A live run's curve."""
+    axes.plot(x, y, "--", color="#E69F00", lw=2, zorder=5)
 
 
 def star(axes: Axes, x: float, y: float) -> None:
@@ -172,6 +177,27 @@ def links(axes: Axes, start: np.ndarray, end: np.ndarray) -> None:
     """Thin lines between the rows of two arrays of points, each of shape (n, 2)."""
     pairs = np.stack([start, end], axis=1)
     axes.add_collection(LineCollection(list(pairs), colors="#bbbbbb", linewidths=0.7, zorder=1))
+
+
+def layer_stack(axes: Axes, layers: Mapping[str, tuple[int, bool]]) -> None:
+    """Layers as boxes, the first at the bottom, with their parameters; frozen ones are grey.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    layers : mapping of str to (int, bool)
+        Each layer's number of parameters and whether it trains.
+    """
+    axes.set_axis_off()
+    axes.set(xlim=(0, 1), ylim=(-0.6, len(layers) - 0.4))
+    for place, (name, (size, trains)) in enumerate(layers.items()):
+        colour = COLOURS[0] if trains else "#dddddd"
+        axes.barh(place, 1, height=0.82, color=colour, hatch=None if trains else "//", ec="#aaaaaa")
+        axes.text(
+            0.5, place, f"{name}: {size:,}\n{'trains' if trains else 'frozen'}", fontsize=9,
+            ha="center", va="center", color="white" if trains else "#222222",
+            bbox=None if trains else {"fc": "#eeeeee", "ec": "none", "pad": 1.5},
+        )  # fmt: skip
 
 
 def scatter_words(

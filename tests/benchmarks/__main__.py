@@ -85,6 +85,9 @@ def live_runs() -> None:
         ("TranslateWord", {}),
         ("ZeroLabelTransfer", {"model": "LSTM", "n": 5000}),
         ("MapLambda", {"task_labels": 1000}),
+        ("MixtureLambda", {"lam": 0.5, "n": 1000}),
+        ("FrozenLayers", {"labels": 1000, "schedule": "L2-SP, α = 0.1"}),
+        ("CollapsingLoss", {"loss": "cross-entropy"}),
     ):
         explorer = getattr(explorers, name)(**settings)
         start = time.perf_counter()

@@ -204,7 +204,11 @@ def test_live_run_code_and_quiz(path, browser, lab):
     page = _open(browser, lab, path)
     assert page.evaluate(RUN_ALL) == []
     page.wait_for_timeout(1000)
-    name = {"01_embeddings": "few-shot transfer"}.get(path.stem, "planted rotation")
+    name = {
+        "01_embeddings": "few-shot transfer",
+        "02_linear_embedding_transfer": "planted rotation",
+        "03_pretrain_and_finetune": "collapse",
+    }[path.stem]
     box = page.locator(
         f".widget-vbox:has(> .widget-image):has(button:text-is('Train it live: {name}'))"
     )

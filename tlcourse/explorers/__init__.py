@@ -16,6 +16,9 @@ _HOMES = {
     "TranslateWord": "translation",
     "ZeroLabelTransfer": "crosslingual",
     "MapLambda": "crosslingual",
+    "MixtureLambda": "finetuning",
+    "FrozenLayers": "finetuning",
+    "CollapsingLoss": "collapse",
     "Quiz": "quiz",
 }
 

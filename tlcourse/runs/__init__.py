@@ -1,17 +1,18 @@
 """Recorded sweeps: load them, pick from them, make them again.
 
-Each lesson's sweeps are defined in the module here that carries the lesson's name.
+Each lesson's sweeps are defined in the module here that carries the lesson's name;
+lesson 3's also in `domains` and `collapse`.
 """
 
 from __future__ import annotations
 
 import importlib
 
-from tlcourse.runs.engine import Sweep, load, record, run_one, select, spread
+from tlcourse.runs.engine import Sweep, curves, load, record, run_one, select, spread
 
-__all__ = ["Sweep", "find", "load", "names", "record", "run_one", "select", "spread"]
+__all__ = ["Sweep", "curves", "find", "load", "names", "record", "run_one", "select", "spread"]
 
-_LESSONS = ("embeddings", "mapping")
+_LESSONS = ("embeddings", "mapping", "finetuning", "domains", "collapse")
 
 
 def _all() -> dict[str, Sweep]:

@@ -8,11 +8,13 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tlcourse.paths import data_dir
 
@@ -65,6 +67,8 @@ def run_one(sweep: Sweep, settings: Settings) -> Settings:
     torch.set_num_threads(1)
     start = time.perf_counter()
     metrics = sweep.run(**settings)
+    if clash := set(metrics) & set(settings):
+        raise ValueError(f"{sweep.name}: {sorted(clash)} name a setting and a metric; rename one")
     return {**settings, **metrics, "seconds": round(time.perf_counter() - start, 3)}
 
 
@@ -124,11 +128,11 @@ def record(
         "run_seconds": round(float(table["seconds"].sum()), 1),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": versions(),
     }
     path = folder / f"{sweep.name}.csv"
-    _write(path, table.to_csv(index=False, float_format="%.5g", lineterminator="\n"))
-    _write(path.with_suffix(".json"), json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
+    write(path, table.to_csv(index=False, float_format="%.5g", lineterminator="\n"))
+    write(path.with_suffix(".json"), json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
     partial.unlink(missing_ok=True)
     load.cache_clear()
     return path
@@ -148,7 +152,13 @@ def _read_lines(path: Path) -> Iterator[Settings]:
                 continue
 
 
-def _write(path: Path, text: str) -> None:
+def versions() -> dict[str, str]:
+    """Of the packages that decide a run's numbers."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.write_text(text, encoding="utf8")
     os.replace(unfinished, path)
@@ -194,3 +204,8 @@ def spread(table: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
         Index: the setting's values in order; columns ``mean``, ``std`` and ``count``.
     """
     return table.groupby(by)[metric].agg(["mean", "std", "count"]).sort_index()
+
+
+def curves(strings: Iterable[str]) -> np.ndarray:
+    """Recorded curves, numbers in a string for each run, as an array (runs, points)."""
+    return np.array([[float(number) for number in text.split()] for text in strings])

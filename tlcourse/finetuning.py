@@ -1,0 +1,255 @@
+"""Lesson 3: pretraining and fine-tuning as one loss, and which layers it may change.
+
+``L = λ L_pre + (1 − λ) L_fine``: with λ = 1 this is pretraining, with λ = 0 fine-tuning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from tlcourse.encoders import LAYERS, TransferModel
+from tlcourse.freezing import (
+    parameter_groups,
+    set_trainable,
+    slanted_triangular,
+    unfrozen_layers,
+    weight_penalty,
+)
+from tlcourse.tasks import Encoded
+from tlcourse.training import Progress, check_finite
+
+RATES = ("constant", "slanted triangular")
+PENALTIES = ("none", "weight decay", "L2-SP")
+
+
+@dataclass
+class MixtureHistory:
+    """What a run of `tune` went through.
+
+    Attributes
+    ----------
+    loss, pre, fine : list of float
+        The mixture and its two parts at each step; a part that was not computed is NaN.
+    checks : list of dict
+        What ``on_check`` returned, with its ``step``.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    pre: list[float] = field(default_factory=list)
+    fine: list[float] = field(default_factory=list)
+    checks: list[dict[str, float]] = field(default_factory=list)
+
+
+def distance_loss(
+    states: torch.Tensor, embeddings: torch.Tensor, detach: bool = False
+) -> torch.Tensor:
+    """The article's L_pre: mean squared distance of contextual states F to embeddings E.
+
+    Parameters
+    ----------
+    states, embeddings : torch.Tensor
+        F and E, the same shape (N, d).
+    detach : bool
+        Take E as a constant target, so that the loss cannot be lowered by shrinking it.
+
+    Returns
+    -------
+    torch.Tensor
+        ``mean_i ‖F_i − E_i‖²``, a scalar.
+    """
+    if states.shape != embeddings.shape:
+        raise ValueError(
+            f"F and E need the same shape, got {tuple(states.shape)} and "
+            f"{tuple(embeddings.shape)}; the upper layer must be as wide as the embedding"
+        )
+    target = embeddings.detach() if detach else embeddings
+    return (states - target).square().sum(-1).mean()
+
+
+def next_word_loss(model: TransferModel, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """L_pre as a language model: mean cross-entropy of each next word, in nats.
+
+    Parameters
+    ----------
+    ids : torch.Tensor
+        int64, shape (batch, length); padding is 0 and never a target.
+    lengths : torch.Tensor
+        int64, shape (batch,).
+    """
+    ids = ids[:, : max(int(lengths.max()), 2)]
+    states, target = model.encoder(ids[:, :-1]), ids[:, 1:]
+    real = target != 0
+    return cross_entropy(model.lm_head(states[real]), target[real])
+
+
+def source_loss(model: TransferModel, texts: Encoded, limit: int = 400) -> float:
+    """`next_word_loss` on the first texts, dropout off; its rise is what was forgotten."""
+    model.eval()
+    with torch.no_grad():
+        return float(next_word_loss(model, texts.ids[:limit], texts.lengths[:limit]))
+
+
+def class_loss(model: TransferModel, batch: Encoded) -> torch.Tensor:
+    """L_fine: mean cross-entropy of the classes, each example times its weight if it has one.
+
+    Weights should have mean 1 over all examples. They are not divided by the batch's own sum:
+    a batch of unimportant examples should count little.
+    """
+    assert batch.labels is not None
+    each = cross_entropy(model(batch.ids, batch.lengths), batch.labels, reduction="none")
+    return each.mean() if batch.weights is None else (each * batch.weights).mean()
+
+
+def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:
+    """``λ L_pre + (1 − λ) L_fine``.
+
+    Examples
+    --------
+    >>> float(mixture(torch.tensor(5.0), torch.tensor(1.0), 0.25))
+    2.0
+    """
+    check_share(lam)
+    return lam * pre + (1 - lam) * fine
+
+
+def check_share(lam: float) -> None:
+    """Refuse a λ outside 0 … 1."""
+    if not 0 <= lam <= 1:
+        raise ValueError(f"λ must lie between 0 and 1, got {lam}")
+
+
+def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Row numbers of one batch after the other, for ever; every row once an epoch."""
+    while True:
+        yield from torch.randperm(n, generator=generator).split(size)
+
+
+def tune(
+    model: TransferModel,
+    target: Encoded | None,
+    *,
+    steps: int,
+    learning_rate: float,
+    lam: float = 0.0,
+    source: Encoded | None = None,
+    batch_size: int = 16,
+    source_batch_size: int | None = None,
+    layers: Sequence[str] = LAYERS,
+    gradual: bool = False,
+    factor: float = 1.0,
+    rate: str = "constant",
+    penalty: str = "none",
+    strength: float = 0.0,
+    seed: int = 0,
+    check_at: Sequence[int] = (),
+    on_check: Callable[[], dict[str, float]] | None = None,
+    progress: Progress | None = None,
+) -> MixtureHistory:
+    """Train a model by ``λ L_pre + (1 − λ) L_fine + strength · R(w)``, in place.
+
+    Each step takes a batch of the source texts for L_pre and a labelled batch for L_fine; a
+    part whose weight is zero is left out. AdamW with its own weight decay off.
+
+    Parameters
+    ----------
+    model : TransferModel
+    target : Encoded or None
+        Labelled texts; needed unless λ = 1.
+    steps : int
+        Updates.
+    learning_rate : float
+        Of the heads; see ``factor``.
+    lam : float
+        λ: 1 is pretraining, 0 fine-tuning.
+    source : Encoded, optional
+        Unlabelled texts; needed unless λ = 0.
+    batch_size, source_batch_size : int
+        Labelled texts and source texts of a step; as many of both if the second is left out.
+    layers : sequence of str
+        The shared layers that train, see `set_trainable`.
+    gradual : bool
+        Unfreeze them one after the other, see `unfrozen_layers`.
+    factor : float
+        For discriminative rates, see `parameter_groups`.
+    rate : {"constant", "slanted triangular"}
+        The learning rate over the steps.
+    penalty : {"none", "weight decay", "L2-SP"}
+        R(w), see `weight_penalty`; L2-SP pulls towards the weights at the start.
+    seed : int
+        For the order of the examples and for dropout.
+    check_at : sequence of int
+        Steps after which ``on_check`` is called; 0 is before the first.
+    progress : callable, optional
+        See `tlcourse.training.Progress`.
+
+    Returns
+    -------
+    MixtureHistory
+
+    Raises
+    ------
+    ValueError
+        For a λ outside 0 … 1, missing texts, an unknown name, or a loss that is no number.
+    """
+    check_share(lam)
+    for name, value, known in (("rate", rate, RATES), ("penalty", penalty, PENALTIES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {known}, got {value!r}")
+    if lam < 1 and (target is None or target.labels is None or len(target) == 0):
+        raise ValueError("λ < 1 needs labelled target texts")
+    if lam > 0 and (source is None or len(source) == 0):
+        raise ValueError("λ > 0 needs source texts")
+    set_trainable(model, layers)
+    start = {name: value.detach().clone() for name, value in model.encoder.named_parameters()}
+    groups = parameter_groups(model, learning_rate, factor)
+    optimizer = torch.optim.AdamW(groups, weight_decay=0, fused=True)
+    base = [group["lr"] for group in optimizer.param_groups]
+    torch.manual_seed(seed)  # dropout
+    # One order each, so that the labelled batches are the same for every λ.
+    orders = [torch.Generator().manual_seed(seed) for _ in range(2)]
+    draw_fine = batches(len(target), batch_size, orders[0]) if target is not None else iter(())
+    size = source_batch_size or batch_size
+    draw_pre = batches(len(source), size, orders[1]) if source is not None else iter(())
+    history = MixtureHistory()
+
+    def check(step: int) -> None:
+        if on_check is not None and step in check_at:
+            history.checks.append({"step": step, **on_check()})
+
+    check(0)
+    for step in range(steps):
+        model.train()
+        if gradual:
+            set_trainable(model, unfrozen_layers(step, steps, layers))
+        scale = slanted_triangular(step, steps) if rate != "constant" else 1.0
+        for group, value in zip(optimizer.param_groups, base, strict=True):
+            group["lr"] = value * scale
+        pre = fine = torch.tensor(math.nan)
+        if lam < 1:
+            assert target is not None
+            loss = fine = class_loss(model, target.take(next(draw_fine)))
+        if lam > 0:
+            assert source is not None
+            texts = source.take(next(draw_pre))
+            pre = next_word_loss(model, texts.ids, texts.lengths)
+            loss = pre if lam == 1 else mixture(pre, fine, lam)
+        if penalty != "none":
+            loss = loss + strength * weight_penalty(model, start if penalty == "L2-SP" else None)
+        check_finite(loss.item(), step)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        history.loss.append(loss.item())
+        history.pre.append(pre.item())
+        history.fine.append(fine.item())
+        check(step + 1)
+        if progress is not None:
+            progress((step + 1) / steps)
+    return history

@@ -1,0 +1,219 @@
+"""Labelled tasks as tensors, and models that start with or without pretraining."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tlcourse.bilingual import load_bilingual, map_vectors
+from tlcourse.datasets import TextDataset, load_movie_reviews, load_zh_reviews
+from tlcourse.embeddings import load_glove, load_vectors
+from tlcourse.encoders import Encoder, TransferModel
+from tlcourse.mapping import fit_least_squares
+from tlcourse.paths import data_dir
+from tlcourse.text import Vocabulary
+
+TASKS = {
+    "zh_reviews": ("random", "own vectors", "mapped vectors"),
+    "movie_reviews": ("random", "own vectors", "GloVe"),
+}
+"""Each task with the embeddings that its encoder can start from."""
+
+MAX_WORDS = 5000
+MAX_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Texts as padded rows of word numbers.
+
+    Attributes
+    ----------
+    ids : torch.Tensor
+        int64, shape (n, length); 0 is padding.
+    lengths : torch.Tensor
+        int64, shape (n,).
+    labels : torch.Tensor, optional
+        int64, shape (n,).
+    weights : torch.Tensor, optional
+        float32, shape (n,): how much each example counts.
+    """
+
+    ids: torch.Tensor
+    lengths: torch.Tensor
+    labels: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: torch.Tensor | np.ndarray) -> Encoded:
+        """The chosen rows."""
+        rows = torch.as_tensor(rows)
+        return replace(
+            self,
+            ids=self.ids[rows],
+            lengths=self.lengths[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            weights=None if self.weights is None else self.weights[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A labelled task over one vocabulary: the data set and its three splits as tensors."""
+
+    name: str
+    dataset: TextDataset
+    vocabulary: Vocabulary
+    splits: Mapping[str, Encoded]
+
+    def sample(self, n: int, seed: int) -> Encoded:
+        """N labelled texts of the train split, evenly over the classes."""
+        train = self.dataset.subset("train")
+        return self.splits["train"].take(train.sample_rows(n, seed))
+
+    def encode(self, dataset: TextDataset) -> Encoded:
+        """Other texts in the same numbers."""
+        ids, lengths = self.vocabulary.encode_batch(dataset.tokens, MAX_LENGTH)
+        labels = torch.as_tensor(dataset.labels)
+        return Encoded(torch.as_tensor(ids), torch.as_tensor(lengths), labels)
+
+
+@lru_cache(maxsize=2)
+def load_task(name: str = "zh_reviews") -> Task:
+    """A task by name: Chinese reviews or English movie reviews.
+
+    The vocabulary has the `MAX_WORDS` most frequent words of the train split.
+    """
+    if name not in TASKS:
+        raise ValueError(f"task must be one of {tuple(TASKS)}, got {name!r}")
+    dataset = load_zh_reviews() if name == "zh_reviews" else load_movie_reviews()
+    vocabulary = Vocabulary.build(dataset.subset("train").tokens, max_words=MAX_WORDS - 2)
+    task = Task(name, dataset, vocabulary, {})
+    splits = {
+        split: task.encode(dataset.subset(split)) for split in ("train", "validation", "test")
+    }
+    return replace(task, splits=splits)
+
+
+def initial_embedding(task: Task, init: str, seed: int = 0) -> np.ndarray:
+    """The embedding matrix that an encoder starts from.
+
+    Parameters
+    ----------
+    init : str
+        One of ``TASKS[task.name]``: random numbers, the vectors of lesson 1, the Chinese
+        vectors mapped into the English space of lesson 2, or GloVe.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (V, d), centred and divided by the standard deviation of all the
+        vectors there are; row 0 is zero. A word without a vector gets random numbers.
+    """
+    _check_init(task.name, init)
+    if init == "random":
+        known, d = None, 100
+    elif init == "own vectors":
+        known = load_vectors("zh" if task.dataset.language == "zh" else "en")
+        d = known.vector_size
+    elif init == "GloVe":
+        known, d = load_glove(), 50
+    else:
+        spaces = load_bilingual()
+        known, d = map_vectors(spaces, fit_least_squares(*spaces.pairs())), 50
+    E = np.random.default_rng(seed).normal(size=(len(task.vocabulary), d)).astype(np.float32)
+    if known is not None:
+        centre, width = known.vectors.mean(axis=0), known.vectors.std()
+        for row, word in enumerate(task.vocabulary.words):
+            if word in known:
+                E[row] = (known[word] - centre) / width
+    E[0] = 0
+    return E
+
+
+def build_model(
+    task: Task, init: str = "own vectors", pretrained: bool = True, seed: int = 0
+) -> TransferModel:
+    """A model with a fresh head, its shared layers pretrained or fresh.
+
+    Parameters
+    ----------
+    init : str
+        See `initial_embedding`.
+    pretrained : bool
+        Load the shared layers and the language-model head that the course ships.
+    seed : int
+        For all weights that are not loaded.
+    """
+    _check_init(task.name, init)
+    torch.manual_seed(seed)
+    classes = len(task.dataset.label_names)
+    model = TransferModel(Encoder(initial_embedding(task, init, seed)), classes)
+    train = task.splits["train"]
+    counts = torch.bincount(train.ids[train.ids > 0], minlength=len(task.vocabulary)) + 0.5
+    with torch.no_grad():  # the language model starts from the words' frequencies
+        model.lm_head.bias.copy_((counts / counts.sum()).log())
+    if pretrained:
+        load_checkpoint(model, task, init)
+    return model
+
+
+def checkpoint_path(task: str, init: str, folder: Path | None = None) -> Path:
+    """Where a pretrained model lies."""
+    return (folder or data_dir() / "models") / f"{task}-{init.replace(' ', '_')}.safetensors"
+
+
+def save_checkpoint(model: TransferModel, task: Task, init: str, folder: Path | None) -> Path:
+    """Write shared layers and language-model head, as float16, with the vocabulary."""
+    from safetensors.torch import save_file
+
+    path = checkpoint_path(task.name, init, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: value.half() for name, value in model.state_dict().items() if name[:5] != "head."
+    }
+    words = json.dumps(task.vocabulary.words, ensure_ascii=False)
+    unfinished = path.with_suffix(".tmp")
+    save_file(weights, unfinished, {"words": words})
+    os.replace(unfinished, path)
+    return path
+
+
+def load_checkpoint(model: TransferModel, task: Task, init: str) -> None:
+    """Load what `save_checkpoint` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it was made with other words or has other parameters.
+    """
+    from safetensors import safe_open
+
+    path = checkpoint_path(task.name, init)
+    again = f"make it again with: tlcourse pretrain {path.stem}"
+    if not path.is_file():
+        raise FileNotFoundError(f"no pretrained model {path}; {again}")
+    with safe_open(path, "pt") as stored:
+        if json.loads(stored.metadata()["words"]) != list(task.vocabulary.words):
+            raise ValueError(f"{path} was made with another vocabulary; {again}")
+        weights = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    # A name that matches nothing would be skipped in silence: only the new head may be missing.
+    if unexpected or any(name[:5] != "head." for name in missing):
+        raise ValueError(f"{path} does not fit the model: {missing}, {unexpected}; {again}")
+
+
+def _check_init(task: str, init: str) -> None:
+    if init not in TASKS[task]:
+        raise ValueError(f"init must be one of {TASKS[task]} for {task}, got {init!r}")
