@@ -182,7 +182,9 @@ def test_example_weights():
 
 def test_distance_loss_and_its_repair():
     F, E = (torch.randn(8, 4, requires_grad=True) for _ in range(2))
-    assert distance_loss(F, E).item() == pytest.approx(float((F - E).square().sum(1).mean()))
+    assert distance_loss(F, E).item() == pytest.approx(
+        float((F - E).detach().square().sum(1).mean())
+    )
     distance_loss(F, E).backward()
     assert torch.allclose(E.grad, -F.grad)
     E.grad = None
@@ -292,7 +294,9 @@ def test_l2_sp_stays_nearer_to_the_start():
         model = make_model()
         before = weights(model, "encoder")
         tune(model, TEXTS, **{**QUICK, "steps": 40}, **options)
-        return sum(float((model.get_parameter(n) - v).square().sum()) for n, v in before.items())
+        return sum(
+            float((model.get_parameter(n) - v).detach().square().sum()) for n, v in before.items()
+        )
 
     free = moved()
     assert moved(penalty="L2-SP", strength=1.0) < 0.7 * free

@@ -193,7 +193,7 @@ def load_glove(limit: int = 50_000) -> KeyedVectors:
     import pyarrow.parquet
 
     folder = fetch("glove")
-    words = pyarrow.parquet.read_table(folder / "words.parquet")["index"].to_pylist()[:limit]
+    words = pyarrow.parquet.read_table(folder / "words.parquet")["index"][:limit].to_pylist()
     matrix = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)[:limit]
     return make_vectors(words, np.array(matrix))
 

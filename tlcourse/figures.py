@@ -190,13 +190,12 @@ def layer_stack(axes: Axes, layers: Mapping[str, tuple[int, bool]]) -> None:
     """
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(-0.6, len(layers) - 0.4))
+    colours = [COLOURS[0] if trains else "#dddddd" for _, trains in layers.values()]
+    axes.barh(range(len(layers)), 1, height=0.82, color=colours, edgecolor="#aaaaaa")
     for place, (name, (size, trains)) in enumerate(layers.items()):
-        colour = COLOURS[0] if trains else "#dddddd"
-        axes.barh(place, 1, height=0.82, color=colour, hatch=None if trains else "//", ec="#aaaaaa")
         axes.text(
-            0.5, place, f"{name}: {size:,}\n{'trains' if trains else 'frozen'}", fontsize=9,
+            0.5, place, f"{name}: {size:,} {'train' if trains else 'frozen'}", fontsize=9,
             ha="center", va="center", color="white" if trains else "#222222",
-            bbox=None if trains else {"fc": "#eeeeee", "ec": "none", "pad": 1.5},
         )  # fmt: skip
 
 

@@ -91,8 +91,14 @@ def next_word_loss(model: TransferModel, ids: torch.Tensor, lengths: torch.Tenso
 def source_loss(model: TransferModel, texts: Encoded, limit: int = 400) -> float:
     """`next_word_loss` on the first texts, dropout off; its rise is what was forgotten."""
     model.eval()
+    total = words = 0.0
     with torch.no_grad():
-        return float(next_word_loss(model, texts.ids[:limit], texts.lengths[:limit]))
+        for rows in torch.arange(min(limit, len(texts))).split(50):  # the logits are large
+            part = texts.take(rows)
+            if count := int((part.lengths - 1).sum()):
+                total += count * float(next_word_loss(model, part.ids, part.lengths))
+                words += count
+    return total / words if words else math.nan
 
 
 def class_loss(model: TransferModel, batch: Encoded) -> torch.Tensor:

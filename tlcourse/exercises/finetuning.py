@@ -256,7 +256,7 @@ QUESTIONS = (
                 "Only if the targets stay where they were. Here they moved.",
             ),
             (
-                "No: all words have moved to nearly one point, and that point is easy to hit",
+                "No: the words have shrunk and moved together, so their mean is easy to hit",
                 "Right: std(E) has collapsed and the cosines are high. The loss measures distance "
                 "in a space that it may shrink itself.",
             ),

@@ -76,8 +76,8 @@ class CollapsingLoss(Explorer):
             f"{'trains' if result['trainable'] else 'is frozen'}: after {STEPS} steps the loss is "
             f"{end['loss'].mean():.1%} of its start, std(E) goes from {start:.2f} to "
             f"{end['std'].mean():.2f} ± {end['std'].std(ddof=1):.2f}, mean cosine "
-            f"{end['cosine'].mean():z.2f}; a state's cosine with its own word is "
-            f"{result['copy']:z.2f} ({result['runs']} seeds)."
+            f"{end['cosine'].mean():z.2f}; a state's cosine with the word just "
+            f"read is {result['copy']:z.2f} ({result['runs']} seeds)."
         )
         if live:
             text += f" Live: std(E) {live['curves']['std'][0, -1]:.2f}."

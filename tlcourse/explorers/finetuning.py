@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Hashable
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tlcourse import figures, runs
+from tlcourse.encoders import LAYERS
 from tlcourse.explorers.base import Explorer, Result
 from tlcourse.explorers.controls import choice, menu, tick
 from tlcourse.runs.finetuning import (
@@ -22,6 +25,9 @@ from tlcourse.runs.finetuning import (
     steps_for,
 )
 from tlcourse.training import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _METRICS = ("accuracy", "macro_f1", "pre")
 _HEAD = 64 * 2 + 2  # the upper LSTM's width × two classes, and a bias each
@@ -80,9 +86,9 @@ class MixtureLambda(Explorer):
         for axes in panels[1]:
             axes.set_xlim(-3, steps_for(result["n"]) + 3)
         for axes in panels[:, 0]:
-            axes.set_ylim(0.3, 0.82)
+            axes.set_ylim(0.38, 0.82)
         for axes in panels[:, 1]:
-            axes.set_ylim(4.3, 7.2)
+            axes.set_ylim(4.4, 6.6)
         figures.legend(panels[0, 0], ("accuracy", "macro-F1"), inside="lower left")
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
@@ -150,10 +156,7 @@ class FrozenLayers(Explorer):
         self, embedding: bool, lower: bool, upper: bool, schedule: str, labels: int
     ) -> Result:
         """Recorded runs here and at all other settings with as many labels."""
-        rows = runs.select("frozen_layers", n=labels)
-        means = rows.groupby(["embedding", "lower", "upper", "schedule"])[
-            ["accuracy", "pre"]
-        ].mean()
+        means = _means(labels)
         here = runs.select(
             "frozen_layers", n=labels, embedding=embedding, lower=lower, upper=upper,
             schedule=schedule,
@@ -179,7 +182,7 @@ class FrozenLayers(Explorer):
         figures.layer_stack(layers, {})
         figures.tidy(
             plane,
-            f"test accuracy, {result['n']:,} labels: all settings, and this schedule's (blue)",
+            f"test accuracy, {result['n']:,} labels: all, this schedule (blue), yours (orange)",
             "L_pre after tuning (the more, the more was forgotten)",
         )
         everything = result["all"]
@@ -224,11 +227,8 @@ class FrozenLayers(Explorer):
 
     def code(self, embedding: bool, lower: bool, upper: bool, schedule: str, labels: int) -> str:
         """Train with seed 0."""
-        layers = tuple(
-            name
-            for name, frozen in (("embedding", embedding), ("lower", lower), ("upper", upper))
-            if not frozen
-        )
+        frozen = {"embedding": embedding, "lower": lower, "upper": upper}
+        layers = tuple(name for name in LAYERS if not frozen[name])
         options = "".join(f", {key}={value!r}" for key, value in SCHEDULES[schedule].items())
         return textwrap.dedent(f"""\
             from tlcourse.runs.finetuning import adapt
@@ -242,16 +242,25 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
+@lru_cache(maxsize=2)
+def _means(labels: int) -> pd.DataFrame:
+    """Mean accuracy and L_pre of all settings with as many labels."""
+    groups = runs.select("frozen_layers", n=labels).groupby([*LAYERS, "schedule"])
+    return groups[["accuracy", "pre"]].mean()
+
+
+@lru_cache(maxsize=1)
 def _pretrained_loss() -> float:
     """L_pre of the pretrained encoder: where every layer is frozen it stays."""
     rows = runs.select("frozen_layers", embedding=True, lower=True, upper=True)
     return float(rows["pre"].mean())
 
 
+@lru_cache(maxsize=1)
 def _sizes() -> dict[str, int]:
     """Shared parameters by layer, from what was recorded as trainable."""
     sizes = {}
-    for layer in ("embedding", "lower", "upper"):
-        frozen = {name: name != layer for name in ("embedding", "lower", "upper")}
+    for layer in LAYERS:
+        frozen = {name: name != layer for name in LAYERS}
         sizes[layer] = int(runs.select("frozen_layers", **frozen)["trainable"].iloc[0])
     return sizes
