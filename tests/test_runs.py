@@ -61,6 +61,7 @@ ROWS = [
     ("frozen_layers", {"embedding": True, "lower": True, "upper": False, "schedule": "all three (ULMFiT)", "n": 100, "seed": 2}, "accuracy", 0.03),
     ("frozen_layers", {"embedding": False, "lower": False, "upper": False, "schedule": "L2-SP, α = 0.1", "n": 100, "seed": 0}, "pre", 0.05),
     ("labels_needed", {"task": "movie_reviews", "init": "GloVe", "arm": "frozen", "n": 50, "seed": 1}, "accuracy", 0.03),
+    ("more_steps", {"arm": "frozen", "n": 50, "seed": 0}, "accuracy", 0.03),
     ("penalty_strength", {"penalty": "weight decay", "strength": 0.01, "n": 200, "seed": 1}, "pre", 0.05),
     ("pretraining_losses", {"target": "same position", "trainable": True, "loss": "distance, as written", "seed": 0}, "copy", 0.02),
     ("domain_pooling", {"target": "book", "method": "target only", "seed": 0}, "accuracy", 0.03),

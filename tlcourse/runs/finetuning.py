@@ -15,6 +15,7 @@ from tlcourse.training import Progress, predict, scores
 
 LABELS = (50, 200, 1000)
 FROZEN_LABELS = (100, 1000)
+MANY_LABELS = (20, 50, 100, 200, 500, 1000, 2000)
 CHECKS = 5
 INITS = TASKS["zh_reviews"]
 
@@ -159,6 +160,13 @@ def labels_needed(task: str, init: str, arm: str, n: int, seed: int) -> dict[str
     return adapt(n, seed, task=task, init=init, learning_rate=BEST_RATE[arm], **options)
 
 
+def more_steps(arm: str, n: int, seed: int, steps: int = 500) -> dict[str, float | str]:
+    """`labels_needed` from random numbers, with several times the steps."""
+    options = dict(ARMS[arm])
+    rate = BEST_RATE[arm]
+    return adapt(n, seed, init="random", learning_rate=rate, steps=steps, **options)
+
+
 def orders(order: str, seed: int, steps: int = 400, n: int = 200) -> dict[str, float | str]:
     """Joint training against pretraining first, from the same fresh encoder.
 
@@ -223,9 +231,15 @@ SWEEPS = (
             "task": tuple(TASKS),
             "init": ("random", "own vectors", "GloVe"),
             "arm": tuple(ARMS),
-            "n": (20, 50, 100, 200, 500, 1000, 2000),
+            "n": MANY_LABELS,
         },
         keep=_worth_running,
+    ),
+    Sweep(
+        "more_steps",
+        "Labels against accuracy after 500 steps, Chinese reviews, embedding from random",
+        more_steps,
+        {"arm": ("scratch", "frozen", "fine-tuned"), "n": MANY_LABELS},
     ),
     Sweep(
         "training_orders",
