@@ -55,6 +55,12 @@ def test_doctor_names_what_is_missing_and_how_to_mend_it(empty_cache, capsys):
     assert "torch 2" in said
 
 
+def test_doctor_works_where_a_package_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tlcourse.runs", None)  # importing it now fails
+    cli.main(["doctor"])
+    assert "cores" in capsys.readouterr().out
+
+
 def test_doctor_when_all_is_there(capsys):
     for name in sources.manifest():
         sources.fetch(name)

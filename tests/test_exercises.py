@@ -16,6 +16,7 @@ LESSONS = {
     "embeddings": "01_embeddings",
     "mapping": "02_linear_embedding_transfer",
     "finetuning": "03_pretrain_and_finetune",
+    "multitask": "04_multitask_learning",
 }
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -93,7 +94,73 @@ def _pull(model, start, names="body", towards=1.0, power=2):
     return sum(((v - towards * start[n]) ** power).sum() for n, v in pairs)
 
 
+def _each(probabilities, labels):
+    return [-np.log(p[np.arange(len(p)), labels[t]]) for t, p in probabilities.items()]
+
+
+def _shares(n, power):
+    return n**power / (n**power).sum()
+
+
+def _lost(gain):
+    """Pairs with a negative gain, by some rule for (runs alone, runs helped)."""
+    return lambda alone, helped: {pair for pair in helped if gain(alone, helped, pair) < 0}
+
+
 WRONG = {
+    "multitask.mixed_loss": {
+        "averaged the tasks' means": lambda p, y: np.mean([e.mean() for e in _each(p, y)]),
+        "the sum of the tasks' means": lambda p, y: sum(e.mean() for e in _each(p, y)),
+        "ΣN_t is missing": lambda p, y: sum(e.sum() for e in _each(p, y)),
+        "minus sign": lambda p, y: -np.concatenate(_each(p, y)).mean(),
+        "by the number of tasks": lambda p, y: sum(e.sum() for e in _each(p, y)) / len(p),
+        "one for each task": lambda p, y: [e.mean() for e in _each(p, y)],
+        "over the classes": lambda p, y: sum(e.sum() for e in _each(p, y)) / sum(x.size for x in p.values()),
+        "natural logarithm": lambda p, y: np.concatenate(_each(p, y)).mean() / np.log(2),
+        "true class": lambda p, y: np.concatenate([-np.log(x.max(1)) for x in p.values()]).mean(),
+    },
+    "multitask.temperature": {
+        "do not sum to 1": lambda n, T: n ** (1 / T),
+        "upside down": lambda n, T: _shares(n, T),
+        "softmax of the sizes": lambda n, T: np.exp((n - n.max()) / T) / np.exp((n - n.max()) / T).sum(),
+        "no effect": lambda n, T: n / n.sum(),
+        "Python reads": lambda n, T: n**1 / T,
+        "a power of the sum": lambda n, T: n ** (1 / T) / n.sum() ** (1 / T),
+        "whatever τ is": lambda n, T: np.full(3, 1 / 3),
+    },
+    "multitask.even_weights": {
+        "size twice": lambda n: n / n.sum(),
+        "with equal weights": np.ones_like,
+        "root of the size": lambda n: n**-0.5,
+        "one minus the share": lambda n: 1 - n / n.sum(),
+        "three positive weights": lambda n: 1 / n.sum(),
+    },
+    "multitask.project": {
+        "although the cosine is positive": lambda g, h: g - g @ h / (h @ h) * h,
+        "unchanged although one pair conflicts": lambda g, h: g,
+        "not where they conflict": lambda g, h: g - max(g @ h, 0) / (h @ h) * h,
+        "not by its length": lambda g, h: g - min(g @ h, 0) / np.linalg.norm(h) * h,
+        "not of g": lambda g, h: g - min(g @ h, 0) / (g @ g) * h,
+        "should be taken away": lambda g, h: min(g @ h, 0) / (h @ h) * h,
+        "where the two conflict you return": lambda g, h: g @ h / (h @ h) * h if g @ h < 0 else g,
+        "belongs to the cosine": lambda g, h: g - min(g @ h, 0) / np.linalg.norm(g) / np.linalg.norm(h) * h,
+        "subtract it": lambda g, h: g + min(g @ h, 0) / (h @ h) * h,
+        "along g": lambda g, h: g - min(g @ h, 0) / (g @ g) * g,
+        "changed the arrays": lambda g, h: np.subtract(g, min(g @ h, 0) / (h @ h) * h, out=g),
+    },
+    "multitask.harmed": {
+        "unequal steps": _lost(lambda a, h, p: np.mean(h[p][200]) - np.mean(a[p[0]][400])),
+        "average over the checks": _lost(lambda a, h, p: np.mean(h[p][200]) - np.mean(list(a[p[0]].values()))),
+        "swapped": lambda a, h: {(y, x) for x, y in _lost(lambda a, h, p: np.mean(h[p][200]) - np.mean(a[p[0]][200]))(a, h)},
+        "pairs that gain": _lost(lambda a, h, p: np.mean(a[p[0]][200]) - np.mean(h[p][200])),
+        "the helper alone": _lost(lambda a, h, p: np.mean(h[p][200]) - np.mean(a[p[1]][200])),
+        "the first seed only": _lost(lambda a, h, p: h[p][200][0] - a[p[0]][200][0]),
+        "the best seeds": _lost(lambda a, h, p: max(h[p][200]) - max(a[p[0]][200])),
+        "all pairs": lambda a, h: set(h),
+        "expected 2 pairs": lambda a, h: set(),
+        "pairs is asked for": lambda a, h: 3,
+        "got {'b'}": lambda a, h: {"b"},
+    },
     "finetuning.mixture": {
         "wrong side": lambda pre, fine, lam: (1 - lam) * pre + lam * fine,
         "missing its weight 1": lambda pre, fine, lam: lam * pre + fine,
@@ -222,6 +289,19 @@ def test_other_right_answers():
         ("finetuning.freeze", with_the_stub_left_in),
         ("finetuning.parameter_groups", other_order),
         ("finetuning.l2_sp", lambda m, start, a: torch.zeros(1) + a * _pull(m, start)),
+        ("multitask.mixed_loss", lambda p, y: np.array([np.concatenate(_each(p, y)).mean()])),
+        ("multitask.temperature", lambda n, T: torch.softmax(torch.tensor(n).log() / T, 0)),
+        ("multitask.even_weights", lambda n: torch.tensor(n.sum() / n, requires_grad=True)),
+        ("multitask.project", lambda g, h: g if g @ h >= 0 else g - g @ h / (h @ h) * h),
+        (
+            "multitask.harmed",
+            lambda a, h: [
+                list(p)
+                for p in sorted(
+                    _lost(lambda a, h, p: np.mean(h[p][200]) - np.mean(a[p[0]][200]))(a, h)
+                )
+            ],
+        ),
     ):
         assert exercises.check(name, answer).passed is True, exercises.check(name, answer)
 

@@ -31,6 +31,9 @@ QUICK = {
     "MixtureLambda": {"lam": 0.0, "n": 50},
     "FrozenLayers": {"embedding": True, "lower": True, "upper": True},
     "CollapsingLoss": {"trainable": False},
+    "TaskWeights": {"weight": 0.3},
+    "GradientConflict": {"tasks": "news + movies"},
+    "WhoHelpsWhom": {"target": "news", "helper": "plots"},
 }
 
 
@@ -284,11 +287,34 @@ def test_copied_code_gives_the_recorded_numbers(shown):
     found = _run(collapse.code(**collapse.settings))
     assert runs.curves([found["curve_std"]]) == pytest.approx(runs.curves(recorded), abs=0.01)
 
+    state = {"tasks": "chinese + movies", "weight": 0.3, "lam": 0.0, "temperature": 3}
+    weights = shown["TaskWeights"].set(**state)
+    recorded = runs.select("weights_and_lambda", **state, seed=0).iloc[0]
+    found = _run(weights.code(**weights.settings))
+    assert found["accuracy_0"] == pytest.approx(recorded["accuracy_0"], abs=0.05)
+    assert found["accuracy_1"] == pytest.approx(recorded["accuracy_1"], abs=0.03)
+
+    pair = shown["GradientConflict"].set(tasks="news + movies", pcgrad=False)
+    recorded = runs.select("gradient_conflict", tasks="news + movies", method="weights", seed=0)
+    found = _run(pair.code(**pair.settings))
+    cosines = runs.curves([found["curve_cosines"]])[0], runs.curves(recorded["curve_cosines"])[0]
+    assert cosines[0][0] == pytest.approx(cosines[1][0], abs=0.001), "before training"
+    assert found["mean_accuracy"] == pytest.approx(recorded["mean_accuracy"].iloc[0], abs=0.03)
+
+    helps = shown["WhoHelpsWhom"].set(target="news", helper="plots")
+    recorded = runs.select(
+        "helper_gains", target="news", helper="plots", arm="at once", n=50, seed=0
+    ).iloc[0]
+    assert _run(helps.code(**helps.settings))["accuracy"] == pytest.approx(
+        recorded["accuracy"], abs=0.05
+    )
+
 
 LESSONS = (
     ("WordVectorKnobs", "NeighbourhoodMap", "FewShotTransfer"),
     ("PairsAndMethod", "PlantedRotation", "TranslateWord", "ZeroLabelTransfer", "MapLambda"),
     ("MixtureLambda", "FrozenLayers", "CollapsingLoss"),
+    ("TaskWeights", "GradientConflict", "WhoHelpsWhom"),
 )
 
 
@@ -323,7 +349,7 @@ def test_drawing_is_safe_from_two_threads(shown):
 
 
 def test_quiz_explains_every_choice():
-    for lesson in ("embeddings", "mapping", "finetuning"):
+    for lesson in ("embeddings", "mapping", "finetuning", "multitask"):
         quiz = Quiz(lesson)
         assert len(quiz.questions) == 3
         for number, question in enumerate(quiz.questions):

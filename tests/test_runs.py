@@ -65,6 +65,15 @@ ROWS = [
     ("penalty_strength", {"penalty": "weight decay", "strength": 0.01, "n": 200, "seed": 1}, "pre", 0.05),
     ("pretraining_losses", {"target": "same position", "trainable": True, "loss": "distance, as written", "seed": 0}, "copy", 0.02),
     ("domain_pooling", {"target": "book", "method": "target only", "seed": 0}, "accuracy", 0.03),
+    ("helper_gains", {"target": "plots", "helper": "none", "arm": "alone", "n": 500, "seed": 2}, "accuracy", 0.03),
+    ("helper_gains", {"target": "chinese", "helper": "movies", "arm": "in sequence", "n": 50, "seed": 1}, "accuracy", 0.04),
+    ("alone_longer", {"target": "news", "n": 50, "seed": 4}, "accuracy", 0.04),
+    ("task_groups", {"tasks": "movies + plots", "seed": 1}, "accuracy_plots", 0.03),
+    ("gradient_conflict", {"tasks": "chinese + movies", "method": "PCGrad", "seed": 0}, "mean_accuracy", 0.03),
+    ("task_balancing", {"tasks": "chinese + movies", "scheme": "uncertainty", "seed": 3}, "accuracy_chinese", 0.03),
+    ("soft_sharing", {"strength": 0.1, "n": 50, "seed": 2}, "accuracy", 0.04),
+    ("single_tasks", {"task": "news", "n": 1000, "seed": 0}, "accuracy", 0.03),
+    ("weights_and_lambda", {"tasks": "chinese + movies", "weight": 0.9, "lam": 0.1, "temperature": 1, "seed": 4}, "accuracy_1", 0.04),
     ("transfer_targets", {"target": "domain", "arm": "frozen", "seed": 0}, "accuracy", 0.03),
 ]  # fmt: skip
 

@@ -23,12 +23,16 @@ _MODULES = (
     "figures",
     "finetuning",
     "freezing",
+    "hub",
     "mapping",
+    "multitask",
     "runs",
     "sources",
+    "suite",
     "tasks",
     "text",
     "training",
+    "word2vec",
 )
 
 __all__ = ["__version__", *_MODULES]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import nn
@@ -39,7 +41,32 @@ class Encoder(nn.Module):
         return states
 
 
-class TransferModel(nn.Module):
+class SharedModel(nn.Module):
+    """Shared layers with a language-model head; subclasses add heads for labelled tasks.
+
+    Attributes
+    ----------
+    encoder : Encoder
+        The shared layers.
+    lm_head : torch.nn.Linear
+        Source task: logits of the next word, (…, V).
+    dropout : torch.nn.Dropout
+        Applied to the pooled state.
+    """
+
+    def __init__(self, encoder: Encoder, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.lm_head = nn.Linear(encoder.upper.hidden_size, encoder.embedding.num_embeddings)
+        self.dropout = nn.Dropout(dropout)
+
+    def features(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """What the heads see: pooled states (batch, width), after dropout."""
+        states = self.encoder(ids[:, : int(lengths.max())])
+        return self.dropout(masked_mean(states, lengths))
+
+
+class TransferModel(SharedModel):
     """Shared layers with a task-specific head each for the source and the target task.
 
     Parameters
@@ -52,26 +79,57 @@ class TransferModel(nn.Module):
 
     Attributes
     ----------
-    encoder : Encoder
-        The shared layers.
-    lm_head : torch.nn.Linear
-        Source task: logits of the next word, (…, V).
     head : torch.nn.Linear
         Target task: logits of the classes.
     """
 
     def __init__(self, encoder: Encoder, classes: int = 2, dropout: float = 0.2) -> None:
-        super().__init__()
-        width, words = encoder.upper.hidden_size, encoder.embedding.num_embeddings
-        self.encoder = encoder
-        self.lm_head = nn.Linear(width, words)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, classes)
+        super().__init__(encoder, dropout)
+        self.head = nn.Linear(encoder.upper.hidden_size, classes)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Class logits (batch, classes) for ids (batch, length) and lengths (batch,)."""
-        states = self.encoder(ids[:, : int(lengths.max())])
-        return self.head(self.dropout(masked_mean(states, lengths)))
+        return self.head(self.features(ids, lengths))
+
+
+class MultitaskModel(SharedModel):
+    """One shared trunk and a head for each of several labelled tasks: hard parameter sharing.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The trunk.
+    classes : mapping of str to int
+        Each task's number of classes.
+    dropout : float
+        Applied to the pooled state.
+
+    Attributes
+    ----------
+    heads : torch.nn.ModuleDict
+        A linear layer for each task.
+
+    Raises
+    ------
+    ValueError
+        For a name that `torch.nn.ModuleDict` cannot hold.
+
+    Reference
+    ---------
+    Caruana (1997), Multitask learning.
+    """
+
+    def __init__(self, encoder: Encoder, classes: Mapping[str, int], dropout: float = 0.2) -> None:
+        super().__init__(encoder, dropout)
+        self.heads = nn.ModuleDict()
+        for task, n in classes.items():
+            if "." in task or hasattr(self.heads, task) or not task:
+                raise ValueError(f"torch allows no task called {task!r}; give it another name")
+            self.heads[task] = nn.Linear(encoder.upper.hidden_size, n)
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor, task: str) -> torch.Tensor:
+        """A task's logits (batch, classes) for ids (batch, length) and lengths (batch,)."""
+        return self.heads[task](self.features(ids, lengths))
 
 
 class LSTMClassifier(nn.Module):

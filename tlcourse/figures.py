@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 LOCK = threading.RLock()
 
@@ -263,3 +264,51 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
     """Area that two boxes (left, low, right, high) share."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     return max(width, 0.0) * max(height, 0.0)
+
+
+def matrix_frame(axes: Axes, rows: Sequence[str], columns: Sequence[str], title: str) -> None:
+    """Empty axes for a matrix with named rows and columns, the first row on top."""
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xticks(range(len(columns)), list(columns), fontsize=9, va="baseline")
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=9)
+    axes.tick_params(axis="x", pad=14)
+    axes.tick_params(length=0)
+    axes.set_frame_on(False)
+
+
+def matrix_cells(
+    axes: Axes,
+    values: np.ndarray,
+    limit: float,
+    text: str = "{:z.2f}",
+    bold: np.ndarray | None = None,
+) -> None:
+    """Coloured cells with their numbers.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        As `matrix_frame` leaves them.
+    values : numpy.ndarray
+        Purple above zero, orange below; NaN stays empty.
+    limit : float
+        The absolute value with the full colour.
+    text : str
+        Format of a number.
+    bold : numpy.ndarray, optional
+        Bool, the shape of the values: which numbers to stress.
+    """
+    axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", alpha=0.75)
+    for row, column in np.argwhere(np.isfinite(values)):
+        axes.text(
+            column, row, text.format(values[row, column]), ha="center", va="center", fontsize=9,
+            fontweight="bold" if bold is not None and bold[row, column] else "normal",
+        )  # fmt: skip
+
+
+def ring_cell(axes: Axes, row: int, column: int) -> None:
+    """A frame around one cell of a matrix."""
+    axes.add_patch(
+        Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, lw=2.5, edgecolor="black")
+    )

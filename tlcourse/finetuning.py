@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from tlcourse.encoders import LAYERS, TransferModel
+from tlcourse.encoders import LAYERS, SharedModel, TransferModel
 from tlcourse.freezing import (
     parameter_groups,
     set_trainable,
@@ -22,7 +22,7 @@ from tlcourse.freezing import (
     weight_penalty,
 )
 from tlcourse.tasks import Encoded
-from tlcourse.training import Progress, check_finite
+from tlcourse.training import Progress, check_finite, check_lambda, checker, predict, scores
 
 RATES = ("constant", "slanted triangular")
 PENALTIES = ("none", "weight decay", "L2-SP")
@@ -72,7 +72,7 @@ def distance_loss(
     return (states - target).square().sum(-1).mean()
 
 
-def next_word_loss(model: TransferModel, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def next_word_loss(model: SharedModel, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """L_pre as a language model: mean cross-entropy of each next word, in nats.
 
     Parameters
@@ -88,7 +88,7 @@ def next_word_loss(model: TransferModel, ids: torch.Tensor, lengths: torch.Tenso
     return cross_entropy(model.lm_head(states[real]), target[real])
 
 
-def source_loss(model: TransferModel, texts: Encoded, limit: int = 400) -> float:
+def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
     """`next_word_loss` on the first texts, dropout off; its rise is what was forgotten."""
     model.eval()
     total = words = 0.0
@@ -99,6 +99,13 @@ def source_loss(model: TransferModel, texts: Encoded, limit: int = 400) -> float
                 total += count * float(next_word_loss(model, part.ids, part.lengths))
                 words += count
     return total / words if words else math.nan
+
+
+def evaluate(model: TransferModel, texts: Encoded) -> dict[str, float]:
+    """Accuracy and macro-F1 of the target task on labelled texts."""
+    assert texts.labels is not None
+    predicted = predict(model, (texts.ids, texts.lengths)).argmax(1)
+    return scores(texts.labels.numpy(), predicted)
 
 
 def class_loss(model: TransferModel, batch: Encoded) -> torch.Tensor:
@@ -120,14 +127,8 @@ def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:
     >>> float(mixture(torch.tensor(5.0), torch.tensor(1.0), 0.25))
     2.0
     """
-    check_share(lam)
+    check_lambda(lam)
     return lam * pre + (1 - lam) * fine
-
-
-def check_share(lam: float) -> None:
-    """Refuse a λ outside 0 … 1."""
-    if not 0 <= lam <= 1:
-        raise ValueError(f"λ must lie between 0 and 1, got {lam}")
 
 
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
@@ -203,7 +204,7 @@ def tune(
     ValueError
         For a λ outside 0 … 1, missing texts, an unknown name, or a loss that is no number.
     """
-    check_share(lam)
+    check_lambda(lam)
     for name, value, known in (("rate", rate, RATES), ("penalty", penalty, PENALTIES)):
         if value not in known:
             raise ValueError(f"{name} must be one of {known}, got {value!r}")
@@ -212,7 +213,9 @@ def tune(
     if lam > 0 and (source is None or len(source) == 0):
         raise ValueError("λ > 0 needs source texts")
     set_trainable(model, layers)
-    start = {name: value.detach().clone() for name, value in model.encoder.named_parameters()}
+    towards = None
+    if penalty == "L2-SP":
+        towards = {name: w.detach().clone() for name, w in model.encoder.named_parameters()}
     groups = parameter_groups(model, learning_rate, factor)
     optimizer = torch.optim.AdamW(groups, weight_decay=0, fused=True)
     base = [group["lr"] for group in optimizer.param_groups]
@@ -224,10 +227,7 @@ def tune(
     draw_pre = batches(len(source), size, orders[1]) if source is not None else iter(())
     history = MixtureHistory()
 
-    def check(step: int) -> None:
-        if on_check is not None and step in check_at:
-            history.checks.append({"step": step, **on_check()})
-
+    check = checker(history.checks, check_at, on_check)
     check(0)
     for step in range(steps):
         model.train()
@@ -246,7 +246,7 @@ def tune(
             pre = next_word_loss(model, texts.ids, texts.lengths)
             loss = pre if lam == 1 else mixture(pre, fine, lam)
         if penalty != "none":
-            loss = loss + strength * weight_penalty(model, start if penalty == "L2-SP" else None)
+            loss = loss + strength * weight_penalty(model, towards)
         check_finite(loss.item(), step)
         optimizer.zero_grad()
         loss.backward()

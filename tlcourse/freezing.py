@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from tlcourse.encoders import LAYERS, TransferModel
+from tlcourse.encoders import LAYERS, SharedModel, TransferModel
 
 
-def set_trainable(model: TransferModel, layers: Sequence[str]) -> None:
+def set_trainable(model: SharedModel, layers: Sequence[str]) -> None:
     """Let only these shared layers train; the heads are left as they are.
 
     A frozen layer's gradient becomes None, not zero: momentum and weight decay would move
@@ -106,7 +106,7 @@ def slanted_triangular(step: int, steps: int, cut: float = 0.1, ratio: float = 3
 
 
 def weight_penalty(
-    model: TransferModel, towards: Mapping[str, torch.Tensor] | None = None
+    model: SharedModel, towards: Mapping[str, torch.Tensor] | None = None
 ) -> torch.Tensor:
     """R(w): squared distance of the shared layers' weights from zero or from given ones.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlcourse.retrieval import candidate_density, cosine_scores, csls, unit_rows
-from tlcourse.training import Progress, check_finite
+from tlcourse.training import Progress, check_finite, check_lambda
 
 NORMALISATIONS = ("none", "unit", "unit+centre")
 METHODS = ("least squares", "ridge", "Procrustes", "gradient descent")
@@ -176,8 +176,7 @@ def fit_transfer(
     import torch
 
     _check_pairs(X, Y)
-    if not 0 <= lam <= 1:
-        raise ValueError(f"lam must lie between 0 and 1, got {lam}")
+    check_lambda(lam)
     if lam < 1 and len(documents) == 0:
         raise ValueError("with lam < 1 the loss needs labelled documents, got none")
     as_tensor = lambda array: torch.as_tensor(np.asarray(array), dtype=torch.float32)  # noqa: E731

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from tlcourse.bilingual import load_bilingual, map_vectors
-from tlcourse.datasets import TextDataset, load_movie_reviews, load_zh_reviews
-from tlcourse.embeddings import load_glove, load_vectors
-from tlcourse.encoders import Encoder, TransferModel
+from tlcourse.datasets import SPLITS, TextDataset, load_movie_reviews, load_zh_reviews
+from tlcourse.embeddings import embedding_matrix, load_glove, load_vectors
+from tlcourse.encoders import Encoder, SharedModel, TransferModel
 from tlcourse.mapping import fit_least_squares
 from tlcourse.paths import data_dir
 from tlcourse.text import Vocabulary
@@ -74,6 +74,7 @@ class Task:
     dataset: TextDataset
     vocabulary: Vocabulary
     splits: Mapping[str, Encoded]
+    max_length: int = MAX_LENGTH
 
     def sample(self, n: int, seed: int) -> Encoded:
         """N labelled texts of the train split, evenly over the classes."""
@@ -82,7 +83,7 @@ class Task:
 
     def encode(self, dataset: TextDataset) -> Encoded:
         """Other texts in the same numbers."""
-        ids, lengths = self.vocabulary.encode_batch(dataset.tokens, MAX_LENGTH)
+        ids, lengths = self.vocabulary.encode_batch(dataset.tokens, self.max_length)
         labels = torch.as_tensor(dataset.labels)
         return Encoded(torch.as_tensor(ids), torch.as_tensor(lengths), labels)
 
@@ -97,11 +98,15 @@ def load_task(name: str = "zh_reviews") -> Task:
         raise ValueError(f"task must be one of {tuple(TASKS)}, got {name!r}")
     dataset = load_zh_reviews() if name == "zh_reviews" else load_movie_reviews()
     vocabulary = Vocabulary.build(dataset.subset("train").tokens, max_words=MAX_WORDS - 2)
-    task = Task(name, dataset, vocabulary, {})
-    splits = {
-        split: task.encode(dataset.subset(split)) for split in ("train", "validation", "test")
-    }
-    return replace(task, splits=splits)
+    return encode_task(name, dataset, vocabulary)
+
+
+def encode_task(
+    name: str, dataset: TextDataset, vocabulary: Vocabulary, max_length: int = MAX_LENGTH
+) -> Task:
+    """A data set's three splits in the numbers of a vocabulary."""
+    task = Task(name, dataset, vocabulary, {}, max_length)
+    return replace(task, splits={name: task.encode(dataset.subset(name)) for name in SPLITS})
 
 
 def initial_embedding(task: Task, init: str, seed: int = 0) -> np.ndarray:
@@ -121,21 +126,19 @@ def initial_embedding(task: Task, init: str, seed: int = 0) -> np.ndarray:
     """
     _check_init(task.name, init)
     if init == "random":
-        known, d = None, 100
+        vectors, d = None, 100
     elif init == "own vectors":
-        known = load_vectors("zh" if task.dataset.language == "zh" else "en")
-        d = known.vector_size
+        vectors = load_vectors("zh" if task.dataset.language == "zh" else "en")
+        d = vectors.vector_size
     elif init == "GloVe":
-        known, d = load_glove(), 50
+        vectors, d = load_glove(), 50
     else:
         spaces = load_bilingual()
-        known, d = map_vectors(spaces, fit_least_squares(*spaces.pairs())), 50
+        vectors, d = map_vectors(spaces, fit_least_squares(*spaces.pairs())), 50
     E = np.random.default_rng(seed).normal(size=(len(task.vocabulary), d)).astype(np.float32)
-    if known is not None:
-        centre, width = known.vectors.mean(axis=0), known.vectors.std()
-        for row, word in enumerate(task.vocabulary.words):
-            if word in known:
-                E[row] = (known[word] - centre) / width
+    if vectors is not None:
+        matrix, known = embedding_matrix(task.vocabulary, vectors)
+        E[known] = (matrix[known] - vectors.vectors.mean(axis=0)) / vectors.vectors.std()
     E[0] = 0
     return E
 
@@ -158,13 +161,17 @@ def build_model(
     torch.manual_seed(seed)
     classes = len(task.dataset.label_names)
     model = TransferModel(Encoder(initial_embedding(task, init, seed)), classes)
-    train = task.splits["train"]
-    counts = torch.bincount(train.ids[train.ids > 0], minlength=len(task.vocabulary)) + 0.5
-    with torch.no_grad():  # the language model starts from the words' frequencies
-        model.lm_head.bias.copy_((counts / counts.sum()).log())
+    start_from_frequencies(model, task.splits["train"].ids)
     if pretrained:
         load_checkpoint(model, task, init)
     return model
+
+
+def start_from_frequencies(model: SharedModel, ids: torch.Tensor) -> None:
+    """Let a language-model head begin with the words' frequencies in some texts."""
+    counts = torch.bincount(ids[ids > 0], minlength=len(model.lm_head.bias)) + 0.5
+    with torch.no_grad():
+        model.lm_head.bias.copy_((counts / counts.sum()).log())
 
 
 def checkpoint_path(task: str, init: str, folder: Path | None = None) -> Path:

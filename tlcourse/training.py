@@ -55,6 +55,26 @@ def check_finite(loss: float, step: int) -> None:
         )
 
 
+def check_lambda(lam: float) -> None:
+    """Refuse a λ outside 0 … 1."""
+    if not 0 <= lam <= 1:
+        raise ValueError(f"lam must lie between 0 and 1, got {lam}")
+
+
+def checker(
+    checks: list[dict[str, float]],
+    check_at: Sequence[int],
+    on_check: Callable[[], dict[str, float]] | None,
+) -> Callable[[int], None]:
+    """A function of the step that adds what ``on_check`` returns, at the steps asked for."""
+
+    def check(step: int) -> None:
+        if on_check is not None and step in check_at:
+            checks.append({"step": step, **on_check()})
+
+    return check
+
+
 def fit(
     model: torch.nn.Module,
     inputs: Sequence[torch.Tensor],

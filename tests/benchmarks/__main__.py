@@ -88,6 +88,9 @@ def live_runs() -> None:
         ("MixtureLambda", {"lam": 0.5, "n": 1000}),
         ("FrozenLayers", {"labels": 1000, "schedule": "L2-SP, α = 0.1"}),
         ("CollapsingLoss", {"loss": "cross-entropy"}),
+        ("TaskWeights", {"tasks": "chinese + movies + plots", "lam": 0.5}),
+        ("GradientConflict", {"pcgrad": True}),
+        ("WhoHelpsWhom", {"comparison": "in sequence, 50 labels"}),
     ):
         explorer = getattr(explorers, name)(**settings)
         start = time.perf_counter()

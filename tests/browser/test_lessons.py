@@ -208,6 +208,7 @@ def test_live_run_code_and_quiz(path, browser, lab):
         "01_embeddings": "few-shot transfer",
         "02_linear_embedding_transfer": "planted rotation",
         "03_pretrain_and_finetune": "collapse",
+        "04_multitask_learning": "who helps whom",
     }[path.stem]
     box = page.locator(
         f".widget-vbox:has(> .widget-image):has(button:text-is('Train it live: {name}'))"

@@ -10,7 +10,7 @@ from tlcourse.exercises.engine import Feedback, Question, judge
 
 __all__ = ["Feedback", "Question", "check", "names", "questions"]
 
-_LESSONS = ("embeddings", "mapping", "finetuning")
+_LESSONS = ("embeddings", "mapping", "finetuning", "multitask")
 
 
 def _lesson(name: str) -> ModuleType:

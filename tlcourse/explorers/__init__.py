@@ -19,6 +19,9 @@ _HOMES = {
     "MixtureLambda": "finetuning",
     "FrozenLayers": "finetuning",
     "CollapsingLoss": "collapse",
+    "TaskWeights": "multitask",
+    "GradientConflict": "conflict",
+    "WhoHelpsWhom": "gains",
     "Quiz": "quiz",
 }
 

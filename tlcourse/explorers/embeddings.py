@@ -118,7 +118,8 @@ class WordVectorKnobs(Explorer):
         """Train the same vectors with seed 0."""
         return textwrap.dedent(f"""\
             from tlcourse.corpora import load_corpus
-            from tlcourse.embeddings import nearest, similarity_score, train_word2vec
+            from tlcourse.embeddings import nearest, similarity_score
+            from tlcourse.word2vec import train_word2vec
 
             sentences = load_corpus("english", {tokens})
             vectors = train_word2vec(

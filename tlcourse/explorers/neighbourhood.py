@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from tlcourse import figures
 from tlcourse.corpora import load_corpus
 from tlcourse.dictionaries import gloss
-from tlcourse.embeddings import load_glove, load_vectors, nearest, require_word, train_word2vec
+from tlcourse.embeddings import load_glove, load_vectors, nearest, require_word
 from tlcourse.explorers.base import Explorer, Result
 from tlcourse.explorers.controls import choice, field, menu
 from tlcourse.training import Progress
+from tlcourse.word2vec import train_word2vec
 
 SPACES = ("GloVe (English)", "ours (Chinese)", "ours (English)")
 

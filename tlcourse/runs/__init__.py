@@ -1,7 +1,7 @@
 """Recorded sweeps: load them, pick from them, make them again.
 
 Each lesson's sweeps are defined in the module here that carries the lesson's name;
-lesson 3's also in `domains` and `collapse`.
+lesson 3's also in `domains` and `collapse`, lesson 4's in `gains` and `conflict`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from tlcourse.runs.engine import Sweep, curves, load, record, run_one, select, s
 
 __all__ = ["Sweep", "curves", "find", "load", "names", "record", "run_one", "select", "spread"]
 
-_LESSONS = ("embeddings", "mapping", "finetuning", "domains", "collapse")
+_LESSONS = (
+    "embeddings",
+    "mapping",
+    "finetuning",
+    "domains",
+    "collapse",
+    "multitask",
+    "gains",
+    "conflict",
+)
 
 
 def _all() -> dict[str, Sweep]:

@@ -11,11 +11,10 @@ import torch
 from tlcourse.datasets import TextDataset
 from tlcourse.domains import DOMAINS, domain_rows, instance_weights
 from tlcourse.embeddings import document_averages, load_vectors
-from tlcourse.finetuning import source_loss, tune
+from tlcourse.finetuning import evaluate, source_loss, tune
 from tlcourse.runs.engine import Sweep
 from tlcourse.runs.finetuning import ARMS
 from tlcourse.tasks import Encoded, Task, build_model, load_task
-from tlcourse.training import predict, scores
 
 POOLS = ("target only", "source only", "plain pooling", "weighted pooling")
 TARGETS = ("sentiment", "domain", "shuffled labels", "word order")
@@ -27,18 +26,16 @@ def _reviews(domain: str, split: str) -> TextDataset:
     return part.take(domain_rows(part, domain))
 
 
-def _accuracy(model: object, texts: Encoded) -> float:
-    predicted = predict(model, (texts.ids, texts.lengths)).argmax(1)  # type: ignore[arg-type]
-    return scores(np.asarray(texts.labels), predicted)["accuracy"]
-
-
 def across_domains(source: str, seed: int, n: int = 500) -> dict[str, float]:
     """Fine-tune on n reviews of one domain; accuracy on the test reviews of each."""
     task = load_task()
     model = build_model(task, seed=seed)
     labelled = task.encode(_reviews(source, "train").sample(n, seed))
     tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed)
-    return {target: _accuracy(model, task.encode(_reviews(target, "test"))) for target in DOMAINS}
+    return {
+        target: evaluate(model, task.encode(_reviews(target, "test")))["accuracy"]
+        for target in DOMAINS
+    }
 
 
 def pooling(target: str, method: str, seed: int, n: int = 50) -> dict[str, float]:
@@ -62,7 +59,7 @@ def pooling(target: str, method: str, seed: int, n: int = 50) -> dict[str, float
         labelled = replace(labelled, weights=torch.as_tensor(weights, dtype=torch.float32))
     model = build_model(task, seed=seed)
     tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed)
-    return {"accuracy": _accuracy(model, task.encode(_reviews(target, "test")))}
+    return {"accuracy": evaluate(model, task.encode(_reviews(target, "test")))["accuracy"]}
 
 
 def _joined(parts: list[Encoded]) -> Encoded:
@@ -118,7 +115,7 @@ def targets(
     )  # fmt: skip
     judged = relabelled(task, target, split, seed)
     return {
-        "accuracy": _accuracy(model, judged),
+        "accuracy": evaluate(model, judged)["accuracy"],
         "pre": source_loss(model, task.splits["validation"], 200),
     }
 

@@ -15,10 +15,10 @@ from tlcourse.embeddings import (
     make_vectors,
     nearest,
     similarity_score,
-    train_word2vec,
 )
 from tlcourse.runs.engine import Sweep
 from tlcourse.training import Progress, scores
+from tlcourse.word2vec import train_word2vec
 
 PROBES = ("film", "government", "game", "music", "money")
 FEATURES = ("GloVe", "own Word2Vec", "random vectors", "bag of words")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 
-_PACKAGES = ("gensim", "numpy", "scikit-learn", "scipy", "torch")
+_PACKAGES = ("gensim", "numpy", "scikit-learn", "scipy", "torch", "torchjd")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def record(
         "versions": versions(),
     }
     path = folder / f"{sweep.name}.csv"
-    write(path, table.to_csv(index=False, float_format="%.5g", lineterminator="\n"))
+    write(path, table.to_csv(index=False, float_format="%.5g", lineterminator="\n", na_rep="nan"))
     write(path.with_suffix(".json"), json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
     partial.unlink(missing_ok=True)
     load.cache_clear()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tlcourse.encoders import LAYERS
-from tlcourse.finetuning import PENALTIES, source_loss, tune
+from tlcourse.finetuning import PENALTIES, evaluate, source_loss, tune
 from tlcourse.runs.engine import Settings, Sweep
-from tlcourse.tasks import TASKS, Task, build_model, load_task
-from tlcourse.training import Progress, predict, scores
+from tlcourse.tasks import TASKS, build_model, load_task
+from tlcourse.training import Progress
 
 LABELS = (50, 200, 1000)
 FROZEN_LABELS = (100, 1000)
@@ -48,13 +48,6 @@ BEST_RATE = {"scratch": 1e-3, "frozen": 1e-2, "fine-tuned": 1e-3, "joint": 1e-3}
 def steps_for(n: int) -> int:
     """Updates for n labels: more labels, more steps."""
     return 100 if n < 1000 else 150
-
-
-def judge(model: Any, task: Task, split: str = "test") -> dict[str, float]:
-    """Accuracy and macro-F1 of a model on a split."""
-    texts = task.splits[split]
-    predicted = predict(model, (texts.ids, texts.lengths)).argmax(1)
-    return scores(np.asarray(texts.labels), predicted)
 
 
 def adapt(
@@ -101,9 +94,8 @@ def adapt(
     steps = int(options.pop("steps", steps_for(n)))
 
     def check() -> dict[str, float]:
-        predicted = predict(model, (probe.ids, probe.lengths)).argmax(1)
-        right = float((predicted == np.asarray(probe.labels)).mean())
-        return {"accuracy": right, "pre": source_loss(model, held_out, 60)}
+        accuracy = evaluate(model, probe)["accuracy"]
+        return {"accuracy": accuracy, "pre": source_loss(model, held_out, 60)}
 
     history = tune(
         model,
@@ -119,7 +111,7 @@ def adapt(
         **options,
     )
     found: dict[str, float | str] = {
-        **judge(model, data, split),
+        **evaluate(model, data.splits[split]),
         "pre": source_loss(model, held_out, 200),
         "trainable": sum(p.numel() for p in model.encoder.parameters() if p.requires_grad),
     }
@@ -154,17 +146,17 @@ def freeze_and_tune(
     return adapt(n, seed, init="random", layers=layers, progress=progress, **SCHEDULES[schedule])
 
 
-def labels_needed(task: str, init: str, arm: str, n: int, seed: int) -> dict[str, float | str]:
+def labels_needed(
+    task: str, init: str, arm: str, n: int, seed: int, steps: int | None = None
+) -> dict[str, float | str]:
     """`adapt` by one of `ARMS`, each with its own learning rate, at equal steps."""
-    options = dict(ARMS[arm])
-    return adapt(n, seed, task=task, init=init, learning_rate=BEST_RATE[arm], **options)
+    options = {"learning_rate": BEST_RATE[arm], "steps": steps or steps_for(n), **ARMS[arm]}
+    return adapt(n, seed, task=task, init=init, **options)
 
 
 def more_steps(arm: str, n: int, seed: int, steps: int = 500) -> dict[str, float | str]:
     """`labels_needed` from random numbers, with several times the steps."""
-    options = dict(ARMS[arm])
-    rate = BEST_RATE[arm]
-    return adapt(n, seed, init="random", learning_rate=rate, steps=steps, **options)
+    return labels_needed("zh_reviews", "random", arm, n, seed, steps)
 
 
 def orders(order: str, seed: int, steps: int = 400, n: int = 200) -> dict[str, float | str]:
@@ -187,7 +179,7 @@ def orders(order: str, seed: int, steps: int = 400, n: int = 200) -> dict[str, f
     pretrained_loss = source_loss(model, data.splits["validation"], 200)
     tune(model, labelled, lam=0.5 if order == "joint, λ = 0.5" else 0.0, **options)  # type: ignore[arg-type]
     return {
-        **judge(model, data),
+        **evaluate(model, data.splits["test"]),
         "pre_before": pretrained_loss,
         "pre": source_loss(model, data.splits["validation"], 200),
     }

@@ -10,11 +10,12 @@ from gensim.models.keyedvectors import KeyedVectors
 from tlcourse.bilingual import Bilingual, between, evaluate_map, load_bilingual
 from tlcourse.corpora import load_corpus
 from tlcourse.crosslingual import ARMS, MODELS, classify_averages, classify_lstm, fit_lambda
-from tlcourse.embeddings import load_vectors, save_vectors, train_word2vec
+from tlcourse.embeddings import load_vectors, save_vectors
 from tlcourse.mapping import METHODS, NORMALISATIONS, LinearMap, fit, planted_rotation, refine
 from tlcourse.paths import cache_dir
 from tlcourse.retrieval import cosine_scores, precision_at_k, top_candidates
 from tlcourse.runs.engine import Settings, Sweep
+from tlcourse.word2vec import train_word2vec
 
 VECTORS = ("Word2Vec", "fastText")
 FITS = ("least squares", "Procrustes", "Procrustes, refined")

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tlcourse.corpora import load_corpus
-from tlcourse.embeddings import load_vectors, save_vectors, train_word2vec
+from tlcourse.embeddings import load_vectors, save_vectors
 from tlcourse.paths import data_dir
+from tlcourse.runs.engine import write
 from tlcourse.training import Progress
+from tlcourse.word2vec import train_word2vec
 
 RECIPES: dict[str, dict[str, Any]] = {
     "en": {"corpus": "english", "vector_size": 100, "epochs": 15, "sample": 1e-4, "seed": 0},
@@ -51,6 +53,6 @@ def make(name: str, folder: Path | None = None, progress: Progress | None = None
         "words": len(vectors),
         "seconds": round(time.perf_counter() - start, 1),
     }
-    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf8")
+    write(path.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
     load_vectors.cache_clear()
     return path

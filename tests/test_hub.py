@@ -1,0 +1,110 @@
+"""Labelled sets from a folder laid out as on the Hub, and what happens without a network."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tlcourse import hub
+
+
+def _table(words, label, n):
+    return {"text": [f"{words} number {i}" for i in range(n)], "label": [label] * n}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two splits as Parquet with the classes' names, and one text that stands in both."""
+    features = {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}
+    about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    (tmp_path / "plain_text").mkdir()
+    for split, n in (("train", 60), ("test", 20)):
+        halves = [_table(f"{split} bad", 0, n), _table(f"{split} good", 1, n)]
+        columns = {key: halves[0][key] + halves[1][key] for key in ("text", "label")}
+        columns["text"].append("in both")
+        columns["label"].append(1)
+        table = pa.table(columns).replace_schema_metadata(about)
+        pq.write_table(table, tmp_path / "plain_text" / f"{split}-00000-of-00001.parquet")
+    pq.write_table(pa.table({"text": ["x"], "label": [-1]}), tmp_path / "unsupervised.parquet")
+    (tmp_path / "loader.py").write_text("raise RuntimeError('run!')")
+    return tmp_path
+
+
+def test_splits_names_and_duplicates(folder):
+    found = hub.from_hub(str(folder))
+    assert found.label_names == ("neg", "pos")
+    assert len(found) == 161
+    assert (found.split == "test").sum() == 41
+    assert found.split[found.texts.index("in both")] == "test"
+    assert 0 < (found.split == "validation").sum() < 40
+    assert set(np.unique(found.labels)) == {0, 1}
+    for text, label in zip(found.texts, found.labels, strict=True):
+        assert text == "in both" or ("good" in text) == bool(label)
+    assert found.tokens[0] == tuple(found.texts[0].split())
+
+
+def test_limit_draws_from_all(folder):
+    found = hub.from_hub(str(folder), limit=30)
+    assert (found.split == "test").sum() == 30
+    assert set(found.labels[found.split != "test"]) == {0, 1}, "files are sorted by label"
+
+
+def test_csv_with_other_columns_and_no_test_split(tmp_path):
+    rows = [(f"text {i}", "ja" if i % 2 else "nein") for i in range(80)]
+    pd.DataFrame(rows, columns=["body", "class"]).to_csv(tmp_path / "all.csv", index=False)
+    found = hub.from_hub(str(tmp_path), text="body", label="class")
+    assert found.label_names == ("ja", "nein")
+    assert set(found.split) == {"train", "validation", "test"}
+    with pytest.raises(ValueError, match=r"no column 'text'; it has \['body', 'class'\]"):
+        hub.from_hub(str(tmp_path))
+
+
+def test_splits_in_folders_and_look_alikes(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for label in (0, 1):
+            table = pd.DataFrame(_table(f"{split} {label}", label, 30))
+            table.to_csv(tmp_path / split / f"latest-{label}.csv", index=False)
+    found = hub.from_hub(str(tmp_path))
+    assert all(
+        (split == "test") == text.startswith("test")
+        for text, split in zip(found.texts, found.split, strict=True)
+    )
+
+
+def test_hidden_labels_are_refused(folder):
+    pq.write_table(pa.table({"text": ["a", "b"], "label": [-1, -1]}), folder / "test.parquet")
+    with pytest.raises(ValueError, match="2 labels such as -1"):
+        hub.from_hub(str(folder))
+
+
+def test_errors(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="no Parquet or CSV"):
+        hub.from_hub(str(tmp_path))
+    pd.DataFrame({"text": ["a", "b"], "label": [0, 1]}).to_csv(tmp_path / "x.csv")
+    with pytest.raises(ValueError, match="2 texts, and none for"):
+        hub.from_hub(str(tmp_path))
+    pd.DataFrame(_table("a", 1, 90)).to_csv(tmp_path / "x.csv")
+    with pytest.raises(ValueError, match="only the class"):
+        hub.from_hub(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="could not be fetched"):  # the hub is offline here
+        hub.from_hub("nobody/nothing")
+
+
+def test_a_name_fetches_tables_only(folder, monkeypatch):
+    asked = {}
+
+    def snapshot_download(name, **options):
+        asked.update(options, name=name)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    found = hub.from_hub("stanfordnlp/imdb")
+    assert found.name == "stanfordnlp/imdb"
+    assert asked["repo_type"] == "dataset"
+    assert asked["allow_patterns"] == ["*.parquet", "*.csv"]

@@ -1,0 +1,381 @@
+"""Lesson 4: the multitask loss, sampling, conflicts, groups, tied trunks, and its claims."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+
+from tlcourse import conflict, multitask, runs, soft_sharing
+from tlcourse.encoders import LAYERS, Encoder, MultitaskModel, TransferModel
+from tlcourse.finetuning import next_word_loss, tune
+from tlcourse.freezing import set_trainable
+from tlcourse.gains import (
+    best_grouping,
+    clear_after_correction,
+    grouping_score,
+    interval,
+    partitions,
+    predict_groups,
+)
+from tlcourse.suite import SUITE, build_multitask, load_suite
+from tlcourse.tasks import Encoded
+
+WORDS = 30
+
+
+def _texts(n, classes=2, seed=0, length=7):
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(2, length + 1, (n,), generator=generator)
+    ids = torch.randint(1, WORDS, (n, length), generator=generator)
+    ids[torch.arange(length)[None] >= lengths[:, None]] = 0
+    return Encoded(ids, lengths, torch.randint(0, classes, (n,), generator=generator))
+
+
+def _model(classes, dropout=0.2, seed=0):
+    torch.manual_seed(seed)
+    E = np.random.default_rng(seed).normal(size=(WORDS, 6)).astype(np.float32)
+    E[0] = 0
+    return MultitaskModel(Encoder(E, (5, 4)), classes, dropout)
+
+
+TASKS = {"a": _texts(19), "b": _texts(40, 3, seed=1)}
+CLASSES = {"a": 2, "b": 3}
+OPTIONS = {"steps": 6, "learning_rate": 0.01, "batch_size": 8}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=4).filter(any),
+    seed=st.integers(0, 999),
+    weighted=st.booleans(),
+)
+def test_loss_equals_a_brute_force_sum(sizes, seed, weighted):
+    generator = np.random.default_rng(seed)
+    logits, labels, weights = {}, {}, {}
+    for number, n in enumerate(sizes):
+        classes = int(generator.integers(2, 6))
+        logits[f"t{number}"] = torch.tensor(generator.normal(size=(n, classes)))
+        labels[f"t{number}"] = torch.tensor(generator.integers(0, classes, n))
+        weights[f"t{number}"] = float(generator.random() + 0.1)
+    mean = sum(weights.values()) / len(weights) if weighted else 1.0
+    total = 0.0
+    for task, rows in logits.items():
+        for row, label in zip(rows.tolist(), labels[task].tolist(), strict=True):
+            exps = [math.exp(value) for value in row]
+            Y = [float(c == label) for c in range(len(row))]
+            each = -sum(y * math.log(e / sum(exps)) for y, e in zip(Y, exps, strict=True))
+            total += each * (weights[task] / mean if weighted else 1.0)
+    found = multitask.multitask_loss(logits, labels, weights if weighted else None)
+    assert float(found) == pytest.approx(total / sum(sizes))
+
+
+def test_trunk_gradient_is_the_weighted_sum_of_the_tasks_gradients():
+    model = _model(CLASSES, dropout=0.0)
+    trunk = conflict.trunk_parameters(model)
+    weights = {"a": 3.0, "b": 1.0}
+    logits = {name: model(t.ids, t.lengths, name) for name, t in TASKS.items()}
+    labels = {name: t.labels for name, t in TASKS.items()}
+    multitask.multitask_loss(logits, labels, weights).backward()
+    whole = torch.cat([parameter.grad.flatten() for parameter in trunk])
+    rows = conflict.probe_gradients(model, TASKS)
+    share = torch.tensor([1.5 * 19 / 59, 0.5 * 40 / 59])
+    torch.testing.assert_close(whole, share @ rows, atol=1e-6, rtol=1e-4)
+    cosines = conflict.gradient_cosines(rows)
+    assert torch.diagonal(cosines) == pytest.approx(torch.ones(2), abs=1e-5)
+    assert float(cosines[0, 1]) == pytest.approx(
+        float(torch.cosine_similarity(rows[0], rows[1], dim=0)), abs=1e-5
+    )
+
+
+def _pcgrad(gradients, orders):
+    """Algorithm 1 of the paper, on lists."""
+    result = np.zeros_like(gradients[0])
+    for i, order in enumerate(orders):
+        g = gradients[i].copy()
+        for j in order:
+            if j != i and g @ gradients[j] < 0:
+                g -= g @ gradients[j] / (gradients[j] @ gradients[j]) * gradients[j]
+        result += g
+    return result
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_pcgrad_equals_its_definition(tasks, seed):
+    generator = np.random.default_rng(seed)
+    gradients = generator.normal(size=(tasks, 7))
+    theta = torch.zeros(7, dtype=torch.float64, requires_grad=True)
+    parts = {str(t): theta @ torch.tensor(row) for t, row in enumerate(gradients)}
+    torch.manual_seed(seed)
+    orders = [torch.randperm(tasks).tolist() for _ in range(tasks)]
+    torch.manual_seed(seed)
+    conflict.project_conflicts(parts, [theta])
+    assert theta.grad.numpy() == pytest.approx(_pcgrad(gradients, orders))
+
+
+def test_pcgrad_without_conflict_is_the_plain_sum():
+    theta = torch.zeros(3, requires_grad=True)
+    parts = {t: theta @ torch.tensor(row) for t, row in (("a", [1.0, 0, 2]), ("b", [2.0, 1, 0]))}
+    conflict.project_conflicts(parts, [theta])
+    assert theta.grad.tolist() == pytest.approx([3, 1, 2])
+    same = {"a": TASKS["a"], "b": TASKS["a"]}  # one task twice, with one head: never in conflict
+    trained = []
+    for method in ("weights", "PCGrad"):
+        model = _model({"a": 2, "b": 2}, dropout=0.0)
+        model.heads["b"].load_state_dict(model.heads["a"].state_dict())
+        multitask.train_tasks(model, same, method=method, **OPTIONS)
+        trained.append(torch.cat([p.detach().flatten() for p in model.encoder.parameters()]))
+    torch.testing.assert_close(*trained, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.3])
+def test_a_step_with_pcgrad_is_the_projected_one(lam):
+    """Two tasks with opposite labels conflict; the trunk's first step follows Algorithm 1."""
+    opposite = {"a": TASKS["a"], "b": replace(TASKS["a"], labels=1 - TASKS["a"].labels)}
+    options = {"steps": 1, "learning_rate": 0.01, "batch_size": 19, "seed": 2, "lam": lam}
+    trunks = {}
+    for method in ("weights", "PCGrad"):
+        model = _model({"a": 2, "b": 2}, dropout=0.0)
+        model.heads["b"].load_state_dict(model.heads["a"].state_dict())
+        reference = copy.deepcopy(model)
+        multitask.train_tasks(model, opposite, method=method, source=TASKS["b"], **options)
+        trunks[method] = torch.cat([w.detach().flatten() for w in model.encoder.parameters()])
+    set_trainable(reference, LAYERS[1:])
+    parts = [
+        (1 - lam) / 2 * cross_entropy(reference(t.ids, t.lengths, name), t.labels)
+        for name, t in opposite.items()
+    ]
+    if lam:
+        order = torch.randperm(40, generator=torch.Generator().manual_seed(2))[:19]
+        drawn = TASKS["b"].take(order)
+        parts.append(lam * next_word_loss(reference, drawn.ids, drawn.lengths))
+    trunk = conflict.trunk_parameters(reference)
+    rows = conflict.task_gradients(dict(enumerate(parts)), trunk).double().numpy()
+    assert rows[0] @ rows[1] < 0
+    torch.manual_seed(2)
+    wanted = _pcgrad(rows, [torch.randperm(len(rows)).tolist() for _ in rows])
+    before = torch.cat([w.detach().flatten() for w in trunk])
+    moved = (trunks["PCGrad"][-len(before) :] - before).numpy()
+    large = np.abs(wanted) > 1e-5  # Adam's first step has the rate's size and the gradient's sign
+    assert large.sum() > 50
+    assert (np.sign(moved[large]) == -np.sign(wanted[large])).all()
+    assert not torch.equal(trunks["PCGrad"], trunks["weights"])
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.3])
+def test_one_task_is_lesson_3s_fine_tuning_bit_for_bit(lam):
+    many = _model({"a": 2})
+    single = TransferModel(Encoder(many.encoder.embedding.weight.detach().numpy(), (5, 4)))
+    single.load_state_dict({k.replace("heads.a", "head"): v for k, v in many.state_dict().items()})
+    options = {**OPTIONS, "lam": lam, "source": TASKS["b"], "source_batch_size": 3, "seed": 4}
+    one = multitask.train_tasks(many, {"a": TASKS["a"]}, **options)
+    other = tune(single, TASKS["a"], layers=LAYERS[1:], **options)
+    assert one.loss == other.loss
+    assert one.tasks["a"] == other.fine
+    for name, weight in many.state_dict().items():
+        assert torch.equal(weight, single.state_dict()[name.replace("heads.a", "head")]), name
+
+
+def test_sampling_follows_its_probabilities():
+    sizes = {"a": 900, "b": 100}
+    assert multitask.sampling_probabilities(sizes, 1) == pytest.approx({"a": 0.9, "b": 0.1})
+    even = multitask.sampling_probabilities(sizes, math.inf)
+    assert even == pytest.approx({"a": 0.5, "b": 0.5})
+    shares = [multitask.sampling_probabilities(sizes, T)["b"] for T in (1, 2, 5, 100)]
+    assert shares == sorted(shares)
+    wanted = multitask.sampling_probabilities({name: len(t) for name, t in TASKS.items()}, 2)
+    model = _model(CLASSES)
+    history = multitask.train_tasks(
+        model, TASKS, steps=400, learning_rate=1e-3, batch_size=1, temperature=2
+    )
+    # Two batches a step: a task is missing with probability (1 − p)².
+    for name, p in wanted.items():
+        missing = np.isnan(history.tasks[name]).mean()
+        assert missing == pytest.approx((1 - p) ** 2, abs=0.07)
+
+
+def test_every_task_trains_and_weights_count():
+    for name in TASKS:
+        model = _model(CLASSES)
+        before = copy.deepcopy(model.state_dict())
+        weights = {task: float(task == name) for task in TASKS}
+        multitask.train_tasks(model, TASKS, weights=weights, **OPTIONS)
+        for task in TASKS:
+            moved = not torch.equal(model.heads[task].weight, before[f"heads.{task}.weight"])
+            assert moved == (task == name), "a task of weight 0 leaves its head alone"
+        assert torch.equal(model.encoder.embedding.weight, before["encoder.embedding.weight"])
+    history = multitask.train_tasks(_model(CLASSES), TASKS, method="uncertainty", **OPTIONS)
+    assert np.mean(history.weights) == pytest.approx(1)
+    assert history.weights[0] != history.weights[1]
+
+
+def test_uncertainty_weights_follow_the_noise():
+    """A task with random labels keeps a high loss, and is given the smaller weight."""
+    clear = TASKS["b"]
+    clear = Encoded(clear.ids, clear.lengths, (clear.ids[:, 0] > WORDS // 2).long())
+    noisy = _texts(400, seed=5)
+    history = multitask.train_tasks(
+        _model({"easy": 2, "noisy": 2}, dropout=0.0),
+        {"easy": clear, "noisy": noisy},
+        steps=300, learning_rate=0.02, batch_size=8, method="uncertainty",
+    )  # fmt: skip
+    assert history.weights[0] > 1.5 * history.weights[1]
+
+
+def test_errors_say_what_came():
+    fail = [
+        ({"weights": {"a": 1.0}}, r"no weight for \['b'\]"),
+        ({"weights": {"a": -1.0, "b": 1.0}}, "at least 0 and not all 0"),
+        ({"weights": {"a": 0.0, "b": 0.0}}, "at least 0 and not all 0"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"method": "surgery"}, "method must be one of"),
+        ({"lam": 1.5}, "between 0 and 1"),
+        ({"lam": 0.5}, "needs source texts"),
+        ({"method": "uncertainty", "temperature": 1.0}, "leave weights and temperature out"),
+        ({"method": "uncertainty", "weights": CLASSES}, "leave weights and temperature out"),
+        ({"method": "PCGrad", "layers": ()}, "layers is empty"),
+    ]
+    for options, words in fail:
+        with pytest.raises(ValueError, match=words):
+            multitask.train_tasks(_model(CLASSES), TASKS, **{**OPTIONS, **options})
+    with pytest.raises(ValueError, match="at least one task"):
+        multitask.train_tasks(_model(CLASSES), {}, **OPTIONS)
+    with pytest.raises(ValueError, match=r"no head for \['a'\]; it has \['b'\]"):
+        multitask.train_tasks(_model({"b": 3}), TASKS, **OPTIONS)
+    bare = replace(TASKS["a"], labels=None)
+    for call in (multitask.evaluate_tasks, conflict.probe_gradients):
+        with pytest.raises(ValueError, match="label"):
+            call(_model(CLASSES), {"a": bare})
+    with pytest.raises(ValueError, match="same tasks"):
+        multitask.multitask_loss({"a": torch.zeros(1, 2)}, {})
+    with pytest.raises(ValueError, match="at least one example"):
+        multitask.sampling_probabilities({"a": 0}, 1)
+    with pytest.raises(ValueError, match="no task called 'items'"):
+        _model({"items": 2})
+    broken = _model(CLASSES)
+    torch.nn.init.constant_(broken.heads["a"].bias, math.nan)
+    with pytest.raises(ValueError, match="loss became nan at step 0"):
+        multitask.train_tasks(broken, TASKS, **OPTIONS)
+
+
+def test_tied_trunks_come_nearer_with_strength():
+    found = []
+    for strength in (0.0, 0.1, 10.0):
+        models = {name: _model({name: CLASSES[name]}) for name in TASKS}
+        options = {**OPTIONS, "steps": 40, "strength": strength}
+        found.append(soft_sharing.train_tied(models, TASKS, **options)[-1])
+        measured = soft_sharing.trunk_distance(*models.values()).item()
+        assert measured == pytest.approx(found[-1])
+    assert found[0] > found[1] > found[2] > 0
+    with pytest.raises(ValueError, match="two tasks"):
+        soft_sharing.train_tied({}, TASKS, strength=0.0, **OPTIONS)
+    models = {name: _model({name: CLASSES[name]}) for name in TASKS}
+    with pytest.raises(ValueError, match="at least 0"):
+        soft_sharing.train_tied(models, TASKS, strength=-1.0, **OPTIONS)
+
+
+def test_partitions_and_their_scores():
+    assert [len(list(partitions("abcde"[:n]))) for n in range(6)] == [1, 1, 2, 5, 15, 52]
+    for division in partitions(["a", "b", "c", "d"]):
+        assert sorted(itertools.chain(*division)) == ["a", "b", "c", "d"]
+    scores = {("a",): {"a": 0.5}, ("b",): {"b": 0.7}, ("a", "b"): {"a": 0.6, "b": 0.64}}
+    assert grouping_score((("a", "b"),), scores) == pytest.approx(0.62)
+    assert grouping_score((("a",), ("b",)), scores) == pytest.approx(0.6)
+    assert best_grouping(["a", "b"], scores) == (("a", "b"),)
+    pairs = {
+        (one, two): {one: 0.1 * (number + 1), two: 0.2}
+        for number, (one, two) in enumerate(itertools.combinations("abc", 2))
+    }
+    predicted = predict_groups("abc", pairs | {(name,): {name: 0.0} for name in "abc"})
+    assert predicted[("a", "b", "c")]["a"] == pytest.approx(0.15)
+    with pytest.raises(ValueError, match="at least two values"):
+        interval([1.0])
+
+
+def test_interval_covers_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(2000):
+        low, high = interval(generator.normal(size=8))
+        held += low < 0 < high
+    assert held / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+def test_correction_for_looking_at_many():
+    generator = np.random.default_rng(1)
+    gains = generator.normal(size=(200, 8))
+    alone = np.array([not low < 0 < high for low, high in map(interval, gains)])
+    assert 3 <= alone.sum() <= 20, "about one in twenty by chance"
+    assert clear_after_correction(gains).sum() <= 2
+    gains[:5] += 5
+    gains[5] = np.nan
+    found = clear_after_correction(gains.reshape(20, 10, 8)).ravel()
+    assert found[:5].all()
+    assert not found[5]
+
+
+def test_suite_is_one_space_without_leaks():
+    from tlcourse.bilingual import load_bilingual
+
+    suite = load_suite()
+    assert suite.embedding.shape == (len(suite.vocabulary), 50)
+    assert not suite.embedding[0].any()
+    assert suite.embedding[2:].std() == pytest.approx(1, abs=0.05)
+    glove = load_bilingual().target
+    row = suite.embedding[suite.vocabulary.index["film"]]
+    assert np.corrcoef(row, glove["film"])[0, 1] == pytest.approx(1)
+    assert suite.vocabulary.index["酒店"]
+    movies, plots = (suite.tasks[name].dataset for name in ("movies", "plots"))
+    where = dict(zip(movies.texts, movies.split, strict=True))
+    shared = [(where[t], s) for t, s in zip(plots.texts, plots.split, strict=True) if t in where]
+    assert len(shared) > 3000
+    assert all(one == other for one, other in shared), "a review is in one split for both tasks"
+    for name, task in suite.tasks.items():
+        assert task.splits["test"].ids.shape[1] == 40
+        texts = {split: set(task.dataset.subset(split).texts) for split in task.splits}
+        for one, other in itertools.combinations(texts.values(), 2):
+            assert not one & other, name
+    source = suite.source(["news", "chinese"])
+    assert source.labels is None
+    assert len(source) == 2 * len(suite.tasks["news"].splits["train"])
+    with pytest.raises(ValueError, match="names must be some of"):
+        build_multitask(suite, ["sports"])
+
+
+# What the lesson claims, over the recorded runs.
+
+
+def _gains(arm, n, metric="accuracy"):
+    from tlcourse.runs.gains import gain_matrix
+
+    return gain_matrix(arm, n, metric)
+
+
+def test_the_lessons_gains():
+    names = list(SUITE)
+    chinese, movies = names.index("chinese"), names.index("movies")
+    for arm in ("at once", "in sequence"):
+        for metric in ("accuracy", "stopped"):
+            low, _ = interval(_gains(arm, 50, metric)[chinese, movies])
+            assert low > 0, "English sentiment helps Chinese sentiment, however it is measured"
+    assert abs(np.nanmean(_gains("at once", 50))) < 0.01, "no gain on average"
+
+
+def test_gain_matrix_is_paired():
+    gains = _gains("at once", 50)
+    assert gains.shape == (5, 5, 8)
+    assert np.isnan(gains[np.arange(5), np.arange(5)]).all()
+    names = list(SUITE)
+    here = runs.select("helper_gains", target="news", helper="plots", arm="at once", n=50, seed=3)
+    alone = runs.select("helper_gains", target="news", arm="alone", n=50, seed=3)
+    wanted = here["accuracy"].iloc[0] - alone["accuracy"].iloc[0]
+    assert gains[names.index("news"), names.index("plots"), 3] == pytest.approx(wanted)

@@ -1,0 +1,121 @@
+"""Lesson 4's five tasks in two languages over one vocabulary and one embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from gensim.models.keyedvectors import KeyedVectors
+
+from tlcourse.bilingual import load_bilingual, map_vectors
+from tlcourse.datasets import (
+    TextDataset,
+    load_movie_reviews,
+    load_news_topics,
+    load_plot_or_review,
+    load_speech_paragraphs,
+    load_zh_reviews,
+)
+from tlcourse.embeddings import embedding_matrix
+from tlcourse.encoders import Encoder, MultitaskModel
+from tlcourse.mapping import fit_least_squares
+from tlcourse.tasks import Encoded, Task, encode_task, start_from_frequencies
+from tlcourse.text import Vocabulary
+
+SUITE: Mapping[str, Callable[[], TextDataset]] = {
+    "movies": load_movie_reviews,
+    "news": load_news_topics,
+    "plots": load_plot_or_review,
+    "party": load_speech_paragraphs,
+    "chinese": load_zh_reviews,
+}
+"""Movie sentiment, news topic, plot or review, party of a speech, Chinese sentiment."""
+
+MAX_WORDS = 2500
+MAX_LENGTH = 40
+HIDDEN = (64, 64)
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """Several tasks whose words share one numbering.
+
+    Attributes
+    ----------
+    tasks : mapping of str to tlcourse.tasks.Task
+    vocabulary : tlcourse.text.Vocabulary
+        The `MAX_WORDS` most frequent words of each task's train split.
+    embedding : numpy.ndarray
+        float32, shape (V, 50): English words as in GloVe, Chinese words by lesson 2's map.
+    """
+
+    tasks: Mapping[str, Task]
+    vocabulary: Vocabulary
+    embedding: np.ndarray
+
+    def sample(self, sizes: Mapping[str, int], seed: int) -> dict[str, Encoded]:
+        """Labelled train texts: each task's number of them, evenly over its classes."""
+        return {name: self.tasks[name].sample(n, seed) for name, n in sizes.items()}
+
+    def source(self, names: Sequence[str]) -> Encoded:
+        """The texts of these tasks' train splits without labels, as many of each."""
+        splits = [self.tasks[name].splits["train"] for name in names]
+        few = min(map(len, splits))
+        order = torch.Generator().manual_seed(0)
+        parts = [part.take(torch.randperm(len(part), generator=order)[:few]) for part in splits]
+        return Encoded(
+            torch.cat([part.ids for part in parts]), torch.cat([part.lengths for part in parts])
+        )
+
+
+@lru_cache(maxsize=1)
+def load_suite() -> Suite:
+    """The five tasks, their common vocabulary and embedding."""
+    datasets = {name: load() for name, load in SUITE.items()}
+    words: dict[str, None] = {}
+    for dataset in datasets.values():
+        train = dataset.subset("train").tokens
+        words |= dict.fromkeys(Vocabulary.build(train, max_words=MAX_WORDS).words[2:])
+    vocabulary = Vocabulary.build([list(words)])
+    tasks = {
+        name: encode_task(name, dataset, vocabulary, MAX_LENGTH)
+        for name, dataset in datasets.items()
+    }
+    return Suite(tasks, vocabulary, _embedding(vocabulary))
+
+
+def _embedding(vocabulary: Vocabulary) -> np.ndarray:
+    """A row for each word; a word of both languages (a number, say) is read as English."""
+    spaces = load_bilingual()
+    mapped = map_vectors(spaces, fit_least_squares(*spaces.pairs()))
+    E = np.random.default_rng(0).normal(size=(len(vocabulary), mapped.vector_size))
+    for vectors in (mapped, spaces.target):
+        found, known = embedding_matrix(vocabulary, vectors)
+        # Least squares shrinks what it maps: each language by its own standard deviation.
+        E[known] = found[known] / _scale(vectors)
+    E[0] = 0
+    return E.astype(np.float32)
+
+
+def _scale(vectors: KeyedVectors) -> float:
+    return float(vectors.vectors.std())
+
+
+def build_multitask(suite: Suite, names: Sequence[str], seed: int = 0) -> MultitaskModel:
+    """A fresh trunk on the suite's embedding, with a fresh head for each named task.
+
+    Raises
+    ------
+    ValueError
+        If there is no such task, or none is named.
+    """
+    if not names or any(name not in suite.tasks for name in names):
+        raise ValueError(f"names must be some of {tuple(suite.tasks)}, got {tuple(names)}")
+    torch.manual_seed(seed)
+    classes = {name: len(suite.tasks[name].dataset.label_names) for name in names}
+    model = MultitaskModel(Encoder(suite.embedding, HIDDEN), classes)
+    start_from_frequencies(model, suite.source(names).ids)
+    return model
