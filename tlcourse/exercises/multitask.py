@@ -71,8 +71,9 @@ def _temperature(answer: Callable) -> None:
                 "this is a softmax of the sizes: take the power n^(1/τ), that is a softmax of "
                 "log(n)/τ.": shifted / shifted.sum(),
                 "τ has no effect in what you return: raise the sizes to the power 1/τ. In Python "
-                "that needs brackets: n ** (1 / tau).": n / n.sum(),
-                "Python reads n ** 1 / tau as (n ** 1) / tau: write n ** (1 / tau).": n / tau,
+                "that needs brackets: sizes ** (1 / tau).": n / n.sum(),
+                "Python reads sizes ** 1 / tau as (sizes ** 1) / tau; write sizes ** (1 / tau).": n
+                / tau,
                 "all shares are alike whatever τ is: raise the sizes to the power 1/τ.": np.full(
                     3, 1 / 3
                 ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,12 +20,13 @@ Draw = Callable[[Figure], None]
 
 
 class Stage:
-    """One persistent figure, of a size in inches."""
+    """Persistent figures of a size in inches, one for each of the frames shown last."""
+
+    kept = 8
 
     def __init__(self, width: float, height: float) -> None:
-        self.figure = figures.new_figure(width, height)
-        self._key: Hashable = object()  # equal to no other
-        self._frame: object = None
+        self._size = width, height
+        self._frames: dict[Hashable, tuple[Figure, Any]] = {}
 
     def show(self, key: Hashable, frame: Draw, data: Draw) -> bytes:
         """Draw the data over the frame.
@@ -43,20 +45,17 @@ class Stage:
         bytes
             A PNG file.
         """
-        figure, canvas = self.figure, self.figure.canvas
         with figures.LOCK:
-            if key != self._key:
-                figure.clear()
-                frame(figure)
-                for axes in figure.axes:
-                    axes.autoscale(False)
-                canvas.draw()
-                self._frame = canvas.copy_from_bbox(figure.bbox)  # type: ignore[attr-defined]
-                self._key = key
+            if key not in self._frames:
+                self._frames[key] = self._framed(frame)
+            figure, background = self._frames[key] = self._frames.pop(key)  # now the latest
+            while len(self._frames) > self.kept:
+                del self._frames[next(iter(self._frames))]
+            canvas = figure.canvas
             framed = {axes: set(axes.get_children()) for axes in figure.axes}
             try:
                 data(figure)
-                canvas.restore_region(self._frame)  # type: ignore[attr-defined]
+                canvas.restore_region(background)  # type: ignore[attr-defined]
                 for axes in figure.axes:
                     if axes not in framed:
                         figure.draw_artist(axes)
@@ -76,3 +75,12 @@ class Stage:
             stream = io.BytesIO()
             pixels.save(stream, format="png", compress_level=1)
             return stream.getvalue()
+
+    def _framed(self, frame: Draw) -> tuple[Figure, Any]:
+        """A figure with its frame, and the frame's pixels."""
+        figure = figures.new_figure(*self._size)
+        frame(figure)
+        for axes in figure.axes:
+            axes.autoscale(False)
+        figure.canvas.draw()
+        return figure, figure.canvas.copy_from_bbox(figure.bbox)  # type: ignore[attr-defined]
