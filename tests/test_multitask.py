@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from tlcourse import conflict, multitask, runs, soft_sharing
+from tlcourse.datasets import from_csv
 from tlcourse.encoders import LAYERS, Encoder, MultitaskModel, TransferModel
 from tlcourse.finetuning import next_word_loss, tune
 from tlcourse.freezing import set_trainable
@@ -26,7 +27,7 @@ from tlcourse.gains import (
     partitions,
     predict_groups,
 )
-from tlcourse.suite import SUITE, build_multitask, load_suite
+from tlcourse.suite import SUITE, build_multitask, build_suite, load_suite
 from tlcourse.tasks import Encoded
 
 WORDS = 30
@@ -349,6 +350,20 @@ def test_suite_is_one_space_without_leaks():
     assert len(source) == 2 * len(suite.tasks["news"].splits["train"])
     with pytest.raises(ValueError, match="names must be some of"):
         build_multitask(suite, ["sports"])
+
+
+def test_your_own_sets_become_tasks(tmp_path):
+    rows = [f"a {'fine' if i % 2 else 'dull'} film number {i},{i % 2}" for i in range(60)]
+    (tmp_path / "own.csv").write_text("\n".join(["text,label", *rows]))
+    own = {"own": from_csv(tmp_path / "own.csv"), "party": SUITE["party"]()}
+    suite = build_suite(own)
+    model = build_multitask(suite, list(own))
+    texts = suite.sample({"own": 20, "party": 20}, seed=0)
+    multitask.train_tasks(model, texts, steps=25, learning_rate=0.01)
+    judged = {"own": suite.tasks["own"].splits["train"]}
+    assert multitask.evaluate_tasks(model, judged)["accuracy_own"] > 0.8
+    with pytest.raises(ValueError, match="at least one labelled set"):
+        build_suite({})
 
 
 # What the lesson claims, over the recorded runs.

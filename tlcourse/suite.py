@@ -73,8 +73,20 @@ class Suite:
 
 @lru_cache(maxsize=1)
 def load_suite() -> Suite:
-    """The five tasks, their common vocabulary and embedding."""
-    datasets = {name: load() for name, load in SUITE.items()}
+    """The five tasks of `SUITE`."""
+    return build_suite({name: load() for name, load in SUITE.items()})
+
+
+def build_suite(datasets: Mapping[str, TextDataset]) -> Suite:
+    """Labelled sets of your own, English or Chinese, on one vocabulary and one embedding.
+
+    Parameters
+    ----------
+    datasets : mapping of str to tlcourse.datasets.TextDataset
+        Each task's texts, as `tlcourse.datasets.from_csv` or `tlcourse.hub.from_hub` gives them.
+    """
+    if not datasets:
+        raise ValueError("at least one labelled set is needed")
     words: dict[str, None] = {}
     for dataset in datasets.values():
         train = dataset.subset("train").tokens
