@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlcourse import corpora, datasets, dictionaries
+from tlcourse import corpora, datasets, dictionaries, en_text
 
 
 def test_splits_have_the_stated_shares():
@@ -20,8 +20,8 @@ def test_splits_have_the_stated_shares():
     ("load", "size", "classes"),
     [
         (datasets.load_zh_reviews, 17_360, 2),
-        (datasets.load_movie_reviews, 12_752, 2),
-        (datasets.load_speeches, 189, 2),
+        (en_text.load_movie_reviews, 12_752, 2),
+        (en_text.load_speeches, 189, 2),
         (datasets.load_news_topics, 2_127, 5),
     ],
 )
@@ -37,10 +37,10 @@ def test_records(load, size, classes):
 
 def test_movies_do_not_cross_splits():
     split_by_text = dict(
-        zip(*(lambda d: (d.texts, d.split))(datasets.load_movie_reviews()), strict=True)
+        zip(*(lambda d: (d.texts, d.split))(en_text.load_movie_reviews()), strict=True)
     )
     movies: dict[str, set[str]] = {}
-    for row in datasets._movie_rows():
+    for row in en_text._movie_rows():
         if (split := split_by_text.get(row["text"].strip())) is not None:
             movies.setdefault(row["movie_name"], set()).add(split)
     assert len(movies) > 400
@@ -49,7 +49,7 @@ def test_movies_do_not_cross_splits():
 
 def test_corpora_hold_no_text_of_a_test_split():
     for name, load in (
-        ("english", datasets.load_movie_reviews),
+        ("english", en_text.load_movie_reviews),
         ("chinese", datasets.load_zh_reviews),
     ):
         documents = set(corpora.load_corpus(name))
@@ -85,7 +85,7 @@ def test_samples_are_balanced_and_repeatable(n, seed):
 def _toy() -> datasets.TextDataset:
     pairs = [(f"text number {number}", number % 2) for number in range(80)]
     texts = [text for text, _ in pairs]
-    return datasets._build("toy", "en", pairs, ("a", "b"), texts, cached=False)
+    return datasets.build_dataset("toy", "en", pairs, ("a", "b"), texts, cached=False)
 
 
 def test_sample_errors():

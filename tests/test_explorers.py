@@ -366,7 +366,7 @@ def test_described_figure_and_missing_font(monkeypatch):
     bundle = figures.Described(figure, "an empty square")._repr_mimebundle_()
     assert bundle["text/plain"] == "an empty square"
     assert figures.word_label("电影", "movie")[0].endswith("movie")
-    monkeypatch.setattr(figures, "cjk_font", lambda: None)
+    monkeypatch.setattr(figures.words, "cjk_font", lambda: None)
     assert figures.word_label("电影", "movie") == ("movie", {})
     assert figures.word_label("电影") == ("?", {})
     axes = figure.subplots()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from tlcourse import conflict, multitask, runs, soft_sharing
+from tlcourse import conflict, multitask, runs, soft_sharing, task_weights
 from tlcourse.datasets import from_csv
 from tlcourse.encoders import LAYERS, Encoder, MultitaskModel, TransferModel
 from tlcourse.finetuning import next_word_loss, tune
@@ -75,7 +75,7 @@ def test_loss_equals_a_brute_force_sum(sizes, seed, weighted):
             Y = [float(c == label) for c in range(len(row))]
             each = -sum(y * math.log(e / sum(exps)) for y, e in zip(Y, exps, strict=True))
             total += each * (weights[task] / mean if weighted else 1.0)
-    found = multitask.multitask_loss(logits, labels, weights if weighted else None)
+    found = task_weights.multitask_loss(logits, labels, weights if weighted else None)
     assert float(found) == pytest.approx(total / sum(sizes))
 
 
@@ -85,7 +85,7 @@ def test_trunk_gradient_is_the_weighted_sum_of_the_tasks_gradients():
     weights = {"a": 3.0, "b": 1.0}
     logits = {name: model(t.ids, t.lengths, name) for name, t in TASKS.items()}
     labels = {name: t.labels for name, t in TASKS.items()}
-    multitask.multitask_loss(logits, labels, weights).backward()
+    task_weights.multitask_loss(logits, labels, weights).backward()
     whole = torch.cat([parameter.grad.flatten() for parameter in trunk])
     rows = conflict.probe_gradients(model, TASKS)
     share = torch.tensor([1.5 * 19 / 59, 0.5 * 40 / 59])
@@ -188,12 +188,12 @@ def test_one_task_is_lesson_3s_fine_tuning_bit_for_bit(lam):
 
 def test_sampling_follows_its_probabilities():
     sizes = {"a": 900, "b": 100}
-    assert multitask.sampling_probabilities(sizes, 1) == pytest.approx({"a": 0.9, "b": 0.1})
-    even = multitask.sampling_probabilities(sizes, math.inf)
+    assert task_weights.sampling_probabilities(sizes, 1) == pytest.approx({"a": 0.9, "b": 0.1})
+    even = task_weights.sampling_probabilities(sizes, math.inf)
     assert even == pytest.approx({"a": 0.5, "b": 0.5})
-    shares = [multitask.sampling_probabilities(sizes, T)["b"] for T in (1, 2, 5, 100)]
+    shares = [task_weights.sampling_probabilities(sizes, T)["b"] for T in (1, 2, 5, 100)]
     assert shares == sorted(shares)
-    wanted = multitask.sampling_probabilities({name: len(t) for name, t in TASKS.items()}, 2)
+    wanted = task_weights.sampling_probabilities({name: len(t) for name, t in TASKS.items()}, 2)
     model = _model(CLASSES)
     history = multitask.train_tasks(
         model, TASKS, steps=400, learning_rate=1e-3, batch_size=1, temperature=2
@@ -257,9 +257,9 @@ def test_errors_say_what_came():
         with pytest.raises(ValueError, match="label"):
             call(_model(CLASSES), {"a": bare})
     with pytest.raises(ValueError, match="same tasks"):
-        multitask.multitask_loss({"a": torch.zeros(1, 2)}, {})
+        task_weights.multitask_loss({"a": torch.zeros(1, 2)}, {})
     with pytest.raises(ValueError, match="at least one example"):
-        multitask.sampling_probabilities({"a": 0}, 1)
+        task_weights.sampling_probabilities({"a": 0}, 1)
     with pytest.raises(ValueError, match="no task called 'items'"):
         _model({"items": 2})
     broken = _model(CLASSES)

@@ -121,7 +121,7 @@ def test_modules_stay_small_and_import_downwards(path):
         assert not any(
             name.startswith("tlcourse.explorers") or name == "ipywidgets" for name in imported
         )
-        if room != "figures.py":
+        if room != "figures":
             assert not any("figures" in name or name.startswith("matplotlib") for name in imported)
     if room not in {"explorers", "runs", "cli.py"}:
         assert not any(name.startswith("tlcourse.runs") for name in imported)

@@ -8,16 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from tlcourse.datasets import (
-    Tokens,
-    cached_tokens,
-    load_movie_reviews,
-    load_news_topics,
-    load_plots,
-    load_speeches,
-    load_zh_news,
-    load_zh_reviews,
-)
+from tlcourse.datasets import Tokens, cached_tokens, load_news_topics, load_zh_news, load_zh_reviews
+from tlcourse.en_text import load_movie_reviews, load_plots, load_speeches
 from tlcourse.text import tokenise
 
 CORPORA = ("english", "chinese")

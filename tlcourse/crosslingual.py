@@ -17,8 +17,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from tlcourse.bilingual import Bilingual, evaluate_map, load_bilingual, map_vectors
-from tlcourse.datasets import TextDataset, load_movie_reviews, load_zh_reviews
+from tlcourse.datasets import TextDataset, load_zh_reviews
 from tlcourse.embeddings import document_averages
+from tlcourse.en_text import load_movie_reviews
 from tlcourse.encoders import LSTMClassifier
 from tlcourse.mapping import LinearMap, fit_least_squares, fit_transfer
 from tlcourse.training import Progress, fit, predict, scores, seed_everything

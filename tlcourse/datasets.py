@@ -10,8 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +23,6 @@ from tlcourse.text import normalise, tokenise
 
 Tokens = tuple[tuple[str, ...], ...]
 SPLITS = ("train", "validation", "test")
-_PARTIES = ("democrat", "republican")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 def split_of(key: str) -> str:
@@ -128,78 +124,9 @@ def load_zh_reviews() -> TextDataset:
             if text := normalise(line).strip():
                 labels_of.setdefault(text, set()).add(label)
     pairs = [(text, min(labels)) for text, labels in labels_of.items() if len(labels) == 1]
-    return _build("zh_reviews", "zh", pairs, ("negative", "positive"), [text for text, _ in pairs])
-
-
-def load_movie_reviews() -> TextDataset:
-    """Sentences of English movie reviews; 0 rotten, 1 fresh. Split by movie."""
-    rows = [row for row in _movie_rows() if row["category"] in {"fresh", "rotten"}]
-    pairs = [(row["text"], int(row["category"] == "fresh")) for row in rows]
-    keys = [row["movie_name"] for row in rows]
-    return _build("movie_reviews", "en", pairs, ("rotten", "fresh"), keys)
-
-
-def load_plots() -> list[str]:
-    """Plot summaries of movies that are not in the test split."""
-    rows = [row for row in _movie_rows() if row["category"] == "plot"]
-    return [row["text"] for row in rows if split_of(row["movie_name"]) != "test"]
-
-
-def _movie_rows() -> list[dict[str, str]]:
-    import pandas as pd
-
-    table = pd.read_csv(fetch("en_text") / "movie_reviews.csv.bz2", dtype=str)
-    table = table.dropna(subset=["text"]).drop_duplicates("text")
-    return table[["category", "text", "movie_name"]].fillna("").to_dict("records")
-
-
-def load_speeches() -> TextDataset:
-    """Convention speeches of 2012; 0 democrat, 1 republican. Split by speaker."""
-    texts, labels, speakers = _speech_columns()
-    pairs = list(zip(texts, labels, strict=True))
-    return _build("speeches", "en", pairs, _PARTIES, speakers)
-
-
-def _speech_columns() -> tuple[list[str], list[int], list[str]]:
-    """Texts, parties and speakers."""
-    path = fetch("en_text") / "speeches.csv"
-    with path.open(encoding="utf8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    labels = [int(row["party"] == "republican") for row in rows]
-    return [row["text"] for row in rows], labels, [row["speaker"] for row in rows]
-
-
-def load_plot_or_review() -> TextDataset:
-    """Sentences about movies; 0 from a plot summary, 1 from a review. Split by movie.
-
-    Plots are cut into sentences; reviews are some of `load_movie_reviews`', in the same splits.
-    Both have 5 to 60 words, and a movie gives at most eight of each, so that length and
-    number tell little.
-    """
-    pairs, keys = [], []
-    taken: Counter[tuple[str, bool]] = Counter()
-    for row in _movie_rows():
-        movie, plot = row["movie_name"], row["category"] == "plot"
-        for text in _SENTENCE_END.split(row["text"]) if plot else [row["text"]]:
-            if 5 <= len(text.split()) <= 60 and taken[movie, plot] < 8:
-                taken[movie, plot] += 1
-                pairs.append((text, int(not plot)))
-                keys.append(movie)
-    return _build("plot_or_review", "en", pairs, ("plot", "review"), keys)
-
-
-def load_speech_paragraphs() -> TextDataset:
-    """Paragraphs of the convention speeches, of 15 words or more. Split by speaker.
-
-    A speaker's paragraphs all lie in one split: a new speech is judged, not a known one.
-    """
-    pairs, keys = [], []
-    for text, label, speaker in zip(*_speech_columns(), strict=True):
-        for paragraph in text.splitlines():
-            if len(paragraph.split()) >= 15:
-                pairs.append((paragraph, label))
-                keys.append(speaker)
-    return _build("speech_paragraphs", "en", pairs, _PARTIES, keys)
+    return build_dataset(
+        "zh_reviews", "zh", pairs, ("negative", "positive"), [text for text, _ in pairs]
+    )
 
 
 def load_news_topics() -> TextDataset:
@@ -211,7 +138,9 @@ def load_news_topics() -> TextDataset:
         for label, name in enumerate(names)
         for path in sorted((folder / name).glob("*.txt"))
     ]
-    return _build("news_topics", "en", pairs, names, [text.splitlines()[0] for text, _ in pairs])
+    return build_dataset(
+        "news_topics", "en", pairs, names, [text.splitlines()[0] for text, _ in pairs]
+    )
 
 
 def load_zh_news() -> list[list[str]]:
@@ -283,7 +212,7 @@ def from_csv(
     if len(names) < 2:
         raise ValueError(f"{path} has only one class, {list(names)}; a classifier needs two")
     pairs = [(content, names.index(name)) for content, name in seen.items()]
-    found = _build(path.stem, language, pairs, names, list(seen), cached=False)
+    found = build_dataset(path.stem, language, pairs, names, list(seen), cached=False)
     for split in SPLITS:
         if split not in found.split:
             raise ValueError(
@@ -292,7 +221,7 @@ def from_csv(
     return found
 
 
-def _build(
+def build_dataset(
     name: str,
     language: str,
     pairs: Sequence[tuple[str, int]],
@@ -300,7 +229,20 @@ def _build(
     keys: Sequence[str],
     cached: bool = True,
 ) -> TextDataset:
-    """Drop duplicate texts, split by key, tokenise."""
+    """Drop duplicate texts, split by key, tokenise.
+
+    Parameters
+    ----------
+    name : str
+    language : {"en", "zh"}
+    pairs : sequence of (str, int)
+        Texts with their labels.
+    label_names : tuple of str
+    keys : sequence of str
+        What each text is split by, see `split_of`.
+    cached : bool
+        Keep the tokens of Chinese texts in the cache.
+    """
     first: dict[str, int] = {}
     for row, (text, _) in enumerate(pairs):
         first.setdefault(text.strip(), row)

@@ -1,4 +1,4 @@
-"""Lesson 4: several tasks on one trunk: the loss, the weights, and the sampling.
+"""Lesson 4: train several tasks on one trunk, and judge each.
 
 ``L_mt = −1/ΣN_t Σ_t Σ_n Σ_c Y log Ŷ``: every example of every task counts once.
 """
@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 from torchjd.scalarization import UW
 
 from tlcourse.conflict import project_conflicts, trunk_parameters
 from tlcourse.encoders import LAYERS, MultitaskModel
 from tlcourse.finetuning import batches, mixture, next_word_loss
 from tlcourse.freezing import set_trainable
+from tlcourse.task_weights import loss_parts, mean_loss, relative_weights, sampling_probabilities
 from tlcourse.tasks import Encoded
 from tlcourse.training import Progress, check_finite, check_lambda, checker, scores
 
@@ -46,103 +45,6 @@ class MultitaskHistory:
     tasks: dict[str, list[float]] = field(default_factory=dict)
     weights: list[float] = field(default_factory=list)
     checks: list[dict[str, float]] = field(default_factory=list)
-
-
-def relative_weights(tasks: Iterable[str], weights: Mapping[str, float] | None) -> dict[str, float]:
-    """Weights of tasks divided by their mean, so that only their ratios matter.
-
-    Raises
-    ------
-    ValueError
-        If a task has no weight, a weight is negative, or all are zero.
-
-    Examples
-    --------
-    >>> relative_weights(["a", "b"], {"a": 3, "b": 1})
-    {'a': 1.5, 'b': 0.5}
-    """
-    tasks = list(tasks)
-    given = dict.fromkeys(tasks, 1.0) if weights is None else weights
-    if missing := [task for task in tasks if task not in given]:
-        raise ValueError(f"no weight for {missing}; weights are given for {list(given)}")
-    values = np.array([given[task] for task in tasks], dtype=float)
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
-        raise ValueError(f"weights must be at least 0 and not all 0, got {values.tolist()}")
-    return dict(zip(tasks, (values / values.mean()).tolist(), strict=True))
-
-
-def multitask_loss(
-    logits: Mapping[str, torch.Tensor],
-    labels: Mapping[str, torch.Tensor],
-    weights: Mapping[str, float] | None = None,
-) -> torch.Tensor:
-    """L_mt of a batch that mixes tasks, in nats.
-
-    Parameters
-    ----------
-    logits : mapping of str to torch.Tensor
-        Each task's logits, shape (N_t, classes of the task).
-    labels : mapping of str to torch.Tensor
-        int64, shape (N_t,).
-    weights : mapping of str to float, optional
-        w_t, divided by their mean; left out, each is 1 and this is the formula as written.
-
-    Returns
-    -------
-    torch.Tensor
-        ``1/ΣN_t Σ_t w_t Σ_n −log Ŷ_n[label]``, a scalar. With as many examples of each task
-        it is the weighted mean of the tasks' mean losses.
-
-    Raises
-    ------
-    ValueError
-        If logits and labels have not the same tasks, or there is no example at all.
-    """
-    if set(logits) != set(labels) or not sum(map(len, labels.values())):
-        raise ValueError(
-            f"logits and labels need the same tasks and at least one example; got {list(logits)} "
-            f"and {list(labels)}"
-        )
-    present = [task for task in logits if len(labels[task])]
-    means = {task: _mean_loss(logits[task], labels[task]) for task in present}
-    parts = _parts(means, labels, relative_weights(logits, weights))
-    return torch.stack(list(parts.values())).sum()
-
-
-def _mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Summed up as `tlcourse.finetuning.class_loss` does, to the last bit."""
-    return cross_entropy(logits, labels, reduction="none").mean()
-
-
-def _parts(
-    means: Mapping[str, torch.Tensor],
-    labels: Mapping[str, torch.Tensor],
-    weights: Mapping[str, float],
-) -> dict[str, torch.Tensor]:
-    """Each task's part of L_mt, from its mean loss; their sum is L_mt."""
-    total = sum(len(item) for item in labels.values())
-    return {task: weights[task] * len(labels[task]) / total * means[task] for task in means}
-
-
-def sampling_probabilities(sizes: Mapping[str, int], temperature: float) -> dict[str, float]:
-    """``p_t ∝ n_t^{1/τ}``: τ = 1 in proportion to the tasks' sizes, τ = ∞ all alike.
-
-    Reference
-    ---------
-    Arivazhagan et al. (2019), Massively multilingual neural machine translation in the wild.
-
-    Examples
-    --------
-    >>> {task: round(p, 2) for task, p in sampling_probabilities({"a": 900, "b": 100}, 2).items()}
-    {'a': 0.75, 'b': 0.25}
-    """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0 (math.inf is allowed), got {temperature}")
-    if not sizes or min(sizes.values()) < 1:
-        raise ValueError(f"every task needs at least one example, got sizes {dict(sizes)}")
-    logs = np.log(list(sizes.values())) / temperature
-    shares = np.exp(logs - logs.max())
-    return dict(zip(sizes, (shares / shares.sum()).tolist(), strict=True))
 
 
 def evaluate_tasks(model: MultitaskModel, texts: Mapping[str, Encoded]) -> dict[str, float]:
@@ -193,9 +95,10 @@ def train_tasks(
         Updates.
     learning_rate : float
     weights : mapping of str to float, optional
-        w_t, see `multitask_loss`.
+        w_t, see `tlcourse.task_weights.multitask_loss`.
     temperature : float, optional
-        Draw each batch's task by `sampling_probabilities`; left out, one batch of each task.
+        Draw each batch's task by
+        `tlcourse.task_weights.sampling_probabilities`; left out, one batch of each task.
     method : {"weights", "uncertainty", "PCGrad"}
         Fixed weights; weights e^−s learned with the model, at ten times its rate, by
         ``1/K Σ_t (e^{−s_t} L_t + s_t)`` over K tasks; or fixed weights and
@@ -275,8 +178,8 @@ def train_tasks(
         # PCGrad asks for each task's gradient: from its own pass that is several times cheaper.
         logits = _logits(model, texts, together=method != "PCGrad")
         labels = {task: _labels(part) for task, part in texts.items()}
-        means = {task: _mean_loss(logits[task], labels[task]) for task in logits}
-        parts = _parts(means, labels, share)
+        means = {task: mean_loss(logits[task], labels[task]) for task in logits}
+        parts = loss_parts(means, labels, share)
         loss = torch.stack(list(parts.values())).sum()
         if method == "uncertainty":
             # × 2 / tasks: with s = 0 this is L_mt, so that λ means the same.

@@ -11,15 +11,9 @@ import torch
 from gensim.models.keyedvectors import KeyedVectors
 
 from tlcourse.bilingual import load_bilingual, map_vectors
-from tlcourse.datasets import (
-    TextDataset,
-    load_movie_reviews,
-    load_news_topics,
-    load_plot_or_review,
-    load_speech_paragraphs,
-    load_zh_reviews,
-)
+from tlcourse.datasets import TextDataset, load_news_topics, load_zh_reviews
 from tlcourse.embeddings import embedding_matrix
+from tlcourse.en_text import load_movie_reviews, load_plot_or_review, load_speech_paragraphs
 from tlcourse.encoders import Encoder, MultitaskModel
 from tlcourse.mapping import fit_least_squares
 from tlcourse.tasks import Encoded, Task, encode_task, start_from_frequencies

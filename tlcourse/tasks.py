@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from tlcourse.bilingual import load_bilingual, map_vectors
-from tlcourse.datasets import SPLITS, TextDataset, load_movie_reviews, load_zh_reviews
+from tlcourse.datasets import SPLITS, TextDataset, load_zh_reviews
 from tlcourse.embeddings import embedding_matrix, load_glove, load_vectors
+from tlcourse.en_text import load_movie_reviews
 from tlcourse.encoders import Encoder, SharedModel, TransferModel
 from tlcourse.mapping import fit_least_squares
 from tlcourse.paths import data_dir

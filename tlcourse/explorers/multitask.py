@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from tlcourse import figures, runs
 from tlcourse.explorers.base import Explorer, Result
 from tlcourse.explorers.controls import choice, menu
-from tlcourse.multitask import sampling_probabilities
 from tlcourse.runs.multitask import (
     FEW,
     LAMBDAS,
@@ -23,6 +22,7 @@ from tlcourse.runs.multitask import (
     members,
     weights_and_lambda,
 )
+from tlcourse.task_weights import sampling_probabilities
 from tlcourse.training import Progress
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from tlcourse.corpora import load_corpus
-from tlcourse.datasets import TextDataset, load_movie_reviews, load_news_topics
+from tlcourse.datasets import TextDataset, load_news_topics
 from tlcourse.embeddings import (
     document_averages,
     load_glove,
@@ -16,6 +16,7 @@ from tlcourse.embeddings import (
     nearest,
     similarity_score,
 )
+from tlcourse.en_text import load_movie_reviews
 from tlcourse.runs.engine import Sweep
 from tlcourse.training import Progress, scores
 from tlcourse.word2vec import train_word2vec
