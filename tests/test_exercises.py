@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ LESSONS = {
     "mapping": "02_linear_embedding_transfer",
     "finetuning": "03_pretrain_and_finetune",
     "multitask": "04_multitask_learning",
+    "bert": "05_bert_finetuning",
 }
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -107,7 +109,97 @@ def _lost(gain):
     return lambda alone, helped: {pair for pair in helped if gain(alone, helped, pair) < 0}
 
 
+def _softmax(scores, axis=-1):
+    powers = np.exp(scores - scores.max(axis, keepdims=True))
+    return powers / powers.sum(axis, keepdims=True)
+
+
+def _attend(Q, K, V, mask, scale=3.0, axis=-1, hide=-np.inf):
+    return _softmax(np.where(mask, Q @ K.T / scale, hide), axis) @ V
+
+
+def _frozen(choose, quiet=lambda k: range(k), embeddings=True, off=True):
+    """Freeze the parameters whose name and k please; eval() for layers and embeddings."""
+
+    def answer(model, k):
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not choose(name, k))
+        if k and off:
+            model.bert.embeddings.eval()
+            for number in quiet(k):
+                model.bert.encoder.layer[number].eval()
+
+    return answer
+
+
+def _low(name, k):
+    layers = tuple(f"bert.encoder.layer.{number}." for number in range(k))
+    return k > 0 and name.startswith(("bert.embeddings.", *layers))
+
+
+def _f1s(M):
+    return 2 * np.diag(M) / (M.sum(0) + M.sum(1))
+
+
 WRONG = {
+    "bert.masked_attention": {
+        "wrong axis": lambda Q, K, V, m: _attend(Q, K, V, m, axis=0, hide=-1e9),
+        "down the columns": lambda Q, K, V, m: _softmax(np.where(m, Q @ K.T / 3, -np.inf), 0) @ V,
+        "use np.where": lambda Q, K, V, m: _softmax(Q @ K.T / 3 + (1 - m) * -np.inf) @ V,
+        "not that of V": lambda Q, K, V, m: _attend(Q, K, V, m, np.sqrt(V.shape[1])),
+        "√d_k is missing": lambda Q, K, V, m: _attend(Q, K, V, m, 1),
+        "divided by d_k": lambda Q, K, V, m: _attend(Q, K, V, m, 9),
+        "not the number of keys": lambda Q, K, V, m: _attend(Q, K, V, m, np.sqrt(len(K))),
+        "multiplied by √d_k": lambda Q, K, V, m: _attend(Q, K, V, m, 1 / 3),
+        "masked with 0": lambda Q, K, V, m: _attend(Q, K, V, m, hide=0.0),
+        "mask has no effect": lambda Q, K, V, m: _attend(Q, K, V, True),
+        "masked after the softmax": lambda Q, K, V, m: (_softmax(Q @ K.T / 3) * m) @ V,
+        "upside down": lambda Q, K, V, m: _attend(Q, K, V, ~m),
+        "these are the weights": lambda Q, K, V, m: _softmax(np.where(m, Q @ K.T / 3, -np.inf)),
+    },
+    "bert.mask_pieces": {
+        "on unmasked pieces too": lambda i, c, m: (np.where(c, m, i), i),
+        "0 is a piece": lambda i, c, m: (np.where(c, m, i), np.where(c, i, 0)),
+        "belongs everywhere else": lambda i, c, m: (np.where(c, m, i), np.where(c, -100, i)),
+        "taken after masking": lambda i, c, m: (np.where(c, m, i), np.where(c, m, -100)),
+        "labels are the masked inputs": lambda i, c, m: (np.where(c, m, i),) * 2,
+        "still shows the pieces": lambda i, c, m: (i, np.where(c, i, -100)),
+        "everywhere but at": lambda i, c, m: (np.where(c, i, m), np.where(c, i, -100)),
+        "swapped": lambda i, c, m: (np.where(c, i, -100), np.where(c, m, i)),
+        "two arrays": lambda i, c, m: np.where(c, i, -100),
+        "copy it first": lambda i, c, m: (np.putmask(i, c, m), i),
+        "given as mask_id": lambda i, c, m: (np.where(c, 103, i), np.where(c, i, -100)),
+        "put −100": lambda i, c, m: (np.where(c, m, i), np.where(c, i, -1)),
+    },
+    "bert.freeze_layers": {
+        "nothing is frozen": _frozen(lambda name, k: False),
+        "prefix of 'layer.10'": _frozen(lambda n, k: k > 0 and n.startswith(("bert.embeddings.", *(f"bert.encoder.layer.{i}" for i in range(k))))),
+        "embeddings still train": _frozen(lambda n, k: _low(n, k) and "embeddings" not in n),
+        "k + 1 layers": _frozen(lambda n, k: _low(n, k + 1)),
+        "left layer 0 out": _frozen(lambda n, k: _low(n, k + 1) and "layer.0." not in n),
+        "froze the upper layers": _frozen(lambda n, k: not _low(n, k)),
+        "although k is 0": _frozen(lambda n, k: _low(n, k) or "embeddings" in n),
+        "the head must train": _frozen(lambda n, k: _low(n, k) or n.startswith(("classifier", "bert.pooler"))),
+        "whole BERT is frozen": _frozen(lambda n, k: n.startswith("bert.")),
+        "left in training mode": _frozen(_low, off=False),
+        "parts that still train": lambda model, k: (_frozen(_low)(model, k), model.eval()),
+        "in place": lambda model, k: copy.deepcopy(model),
+        "on the frozen modules only": lambda model, k: (_frozen(_low)(model, k), [m.eval() for m in model.modules() if isinstance(m, torch.nn.Dropout)]),
+        "changed the weights": lambda model, k: [p.data.zero_() for p in model.parameters()],
+        "parameters are wrong": _frozen(lambda n, k: _low(n, k) and "bias" not in n),
+    },
+    "bert.macro_f1": {
+        "this is the accuracy": lambda M: np.trace(M) / M.sum(),
+        "by their size": lambda M: np.average(_f1s(M), weights=M.sum(1)),
+        "mean recall": lambda M: (np.diag(M) / M.sum(1)).mean(),
+        "mean precision": lambda M: (np.diag(M) / M.sum(0)).mean(),
+        "last class": lambda M: _f1s(M)[-1],
+        "first class": lambda M: _f1s(M)[0],
+        "divide by their number": lambda M: _f1s(M).sum(),
+        "that were predicted": lambda M: np.mean([f for f, said in zip(_f1s(M), M.sum(0), strict=True) if said]),
+        "0/0": lambda M: (lambda p, r: (2 * p * r / (p + r)).mean())(np.diag(M) / M.sum(0), np.diag(M) / M.sum(1)),
+        "mean precision and the mean recall": lambda M: (lambda p, r: 2 * p * r / (p + r))((np.diag(M) / M.sum(0)).mean(), (np.diag(M) / M.sum(1)).mean()),
+    },
     "multitask.mixed_loss": {
         "averaged the tasks' means": lambda p, y: np.mean([e.mean() for e in _each(p, y)]),
         "the sum of the tasks' means": lambda p, y: sum(e.mean() for e in _each(p, y)),
@@ -284,7 +376,30 @@ def test_other_right_answers():
             for k, name in enumerate(names)
         ]
 
+    def with_modules(model, k):
+        for module in [model.bert.embeddings, *model.bert.encoder.layer[:k]] if k else []:
+            module.eval().requires_grad_(False)
+        return ...
+
+    def with_torch(Q, K, V, mask):
+        Q, K, V, mask = map(torch.from_numpy, (Q, K, V, mask))
+        return torch.nn.functional.scaled_dot_product_attention(Q, K, V, mask.expand(4, 5))
+
+    def without_dropout(model, k):
+        _frozen(_low, off=False)(model, k)
+        for module in [model.bert.embeddings, *model.bert.encoder.layer[:k]] if k else []:
+            for part in module.modules():
+                part.p = 0.0
+                part.dropout_prob = 0.0
+        for layer in model.bert.encoder.layer[:k]:
+            layer.attention.self.dropout.p = 0.0
+
     for name, answer in (
+        ("bert.freeze_layers", with_modules),
+        ("bert.freeze_layers", without_dropout),
+        ("bert.mask_pieces", lambda i, c, m: [np.where(c, m, i), np.where(c, i, -100)]),
+        ("bert.masked_attention", with_torch),
+        ("bert.macro_f1", lambda M: torch.tensor(_f1s(M).mean())),
         ("finetuning.freeze", take_out),
         ("finetuning.freeze", with_the_stub_left_in),
         ("finetuning.parameter_groups", other_order),

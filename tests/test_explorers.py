@@ -34,6 +34,8 @@ QUICK = {
     "TaskWeights": {"weight": 0.3},
     "GradientConflict": {"tasks": "news + movies"},
     "WhoHelpsWhom": {"target": "news", "helper": "plots"},
+    "FreezeDial": {"frozen": 6, "labels": 50},
+    "PretrainingCurve": {"bias": "frequencies"},
 }
 
 
@@ -57,8 +59,9 @@ def test_every_setting_is_drawn_and_described(name, shown):
         before = control.value
         for value in _values(control):
             explorer.set(**{setting: value})
-            if 'role="alert"' in explorer._caption.value:  # an English word in a Chinese space
-                assert name == "NeighbourhoodMap"
+            if 'role="alert"' in explorer._caption.value:
+                # An English word in a Chinese space; LoRA at a rate that was not recorded.
+                assert name in {"NeighbourhoodMap", "FreezeDial"}
                 continue
             assert explorer.png.startswith(b"\x89PNG")
             assert len(explorer.summary) > 30
@@ -86,7 +89,11 @@ def test_a_moved_control_does_what_set_does(name, shown):
     assert (explorer.png, explorer.summary) == one, "no trace of where it was"
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_what_can_be_trained_live(shown):
+    assert {name for name in NAMES if shown[name].can_train} == set(QUICK)
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_live_run(name):
     explorer = getattr(explorers, name)(**QUICK[name])
     before = explorer.png
@@ -193,6 +200,7 @@ def test_garbage_in_text_fields(typed):
     for explorer, setting in (
         (explorers.NeighbourhoodMap(), "word"),
         (explorers.TranslateWord(), "chinese"),
+        (explorers.FillMask(), "text"),
     ):
         picture = explorer.png
         explorer.set(**{setting: typed})
@@ -201,6 +209,29 @@ def test_garbage_in_text_fields(typed):
         assert "<script>" not in explorer._caption.value
         assert explorer.png == picture, "the last picture stays"
         assert len(explorer.summary) < 400
+
+
+@pytest.mark.parametrize(
+    "typed", ["<script>alert(1)</script>", "电影🎬", "\u202e", "[CLS] [MASK]", "%$"]
+)
+def test_odd_text_in_the_attention_viewer(typed):
+    viewer = explorers.AttentionViewer()
+    for model in ("MiniLM (English)", "own BERT (Chinese)"):
+        viewer.set(model=model, text=typed)
+        assert "<script>" not in viewer._caption.value
+        assert "attention to [CLS] and [SEP]" in viewer.summary
+    viewer.set(model="own BERT (Chinese)", layer=6)
+    assert "has 4 layers with 4 heads each" in viewer.summary
+    for typed_wrong in ("", "x" * 5000):
+        viewer.set(text=typed_wrong)
+        assert 'role="alert"' in viewer._caption.value
+
+
+def test_a_slow_live_run_is_refused_with_advice():
+    dial = explorers.FreezeDial(frozen=0).train_live()
+    with pytest.raises(ValueError, match="choose k ≥ 4"):
+        dial.join(30)
+    assert "choose k ≥ 4" in dial._status.value
 
 
 def _run(snippet: str):
@@ -309,12 +340,29 @@ def test_copied_code_gives_the_recorded_numbers(shown):
         recorded["accuracy"], abs=0.05
     )
 
+    state = {"frozen": 5, "labels": 50, "learning_rate": 3e-3}
+    dial = shown["FreezeDial"].set(method="full", **state)
+    recorded = runs.select("freeze_dial", **state, seed=0).iloc[0]
+    found = _run(dial.code(**dial.settings))
+    assert found["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.05)
+    assert found["trainable"] == pytest.approx(recorded["trainable"])
+
+    first = shown["PretrainingCurve"].set(bias="zeros", learning_rate=1e-3)
+    recorded = runs.select("first_steps", bias="zeros", learning_rate=1e-3, seed=0).iloc[0]
+    assert _run(first.code(**first.settings))["mlm"] == pytest.approx(recorded["mlm"], abs=0.1)
+
+    fill = shown["FillMask"]
+    assert _run(fill.code(**fill.settings)) == fill.result["found"]
+    viewer = shown["AttentionViewer"].set(layer=2, head=3)
+    assert np.array_equal(_run(viewer.code(**viewer.settings)), viewer.result["weights"])
+
 
 LESSONS = (
     ("WordVectorKnobs", "NeighbourhoodMap", "FewShotTransfer"),
     ("PairsAndMethod", "PlantedRotation", "TranslateWord", "ZeroLabelTransfer", "MapLambda"),
     ("MixtureLambda", "FrozenLayers", "CollapsingLoss"),
     ("TaskWeights", "GradientConflict", "WhoHelpsWhom"),
+    ("FreezeDial", "AttentionViewer", "FillMask", "PretrainingCurve"),
 )
 
 
@@ -349,7 +397,7 @@ def test_drawing_is_safe_from_two_threads(shown):
 
 
 def test_quiz_explains_every_choice():
-    for lesson in ("embeddings", "mapping", "finetuning", "multitask"):
+    for lesson in ("embeddings", "mapping", "finetuning", "multitask", "bert"):
         quiz = Quiz(lesson)
         assert len(quiz.questions) == 3
         for number, question in enumerate(quiz.questions):

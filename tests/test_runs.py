@@ -14,7 +14,7 @@ import pytest
 
 from tlcourse import runs
 from tlcourse.paths import data_dir
-from tlcourse.runs import models, vectors
+from tlcourse.runs import bert_models, models, vectors
 from tlcourse.runs.engine import Sweep, record
 
 
@@ -74,6 +74,13 @@ ROWS = [
     ("soft_sharing", {"strength": 0.1, "n": 50, "seed": 2}, "accuracy", 0.04),
     ("single_tasks", {"task": "news", "n": 1000, "seed": 0}, "accuracy", 0.03),
     ("weights_and_lambda", {"tasks": "chinese + movies", "weight": 0.9, "lam": 0.1, "temperature": 1, "seed": 4}, "accuracy_1", 0.04),
+    ("freeze_dial", {"learning_rate": 3e-3, "labels": 200, "frozen": 6, "seed": 1}, "accuracy", 0.03),
+    ("freeze_dial", {"learning_rate": 3e-4, "labels": 50, "frozen": 5, "seed": 2}, "accuracy", 0.05),
+    ("pooling", {"pooling": "[CLS]", "learning_rate": 3e-3, "labels": 200, "frozen": 6, "seed": 0}, "accuracy", 0.05),
+    ("own_bert_labels", {"start": "own BERT", "frozen": 4, "learning_rate": 1e-3, "labels": 200, "seed": 3}, "accuracy", 0.03),
+    ("named_entities", {"start": "own BERT", "frozen": 4, "learning_rate": 3e-3, "lines": 100, "seed": 0}, "tag_accuracy", 0.02),
+    ("second_task", {"start": "as released", "frozen": 6, "seed": 1}, "accuracy", 0.05),
+    ("first_steps", {"bias": "zeros", "learning_rate": 1e-3, "seed": 0}, "mlm", 0.1),
     ("transfer_targets", {"target": "domain", "arm": "frozen", "seed": 0}, "accuracy", 0.03),
 ]  # fmt: skip
 
@@ -159,6 +166,14 @@ def test_shipped_vectors_match_their_recipe(name):
     assert about["recipe"] == vectors.RECIPES[name]
     assert about["words"] == len(found)
     assert found.vector_size == vectors.RECIPES[name]["vector_size"]
+
+
+def test_the_own_bert_matches_its_recipe():
+    about = json.loads((data_dir() / "models" / bert_models.NAME / "recipe.json").read_text())
+    assert about["recipe"] == json.loads(json.dumps(bert_models.RECIPE))
+    assert about["shape"] == bert_models.SHAPE
+    assert about["vectors"] == bert_models.VECTORS
+    assert [check["step"] for check in about["checks"]] == list(bert_models.CHECKS)
 
 
 @pytest.mark.parametrize("name", sorted(models.MODELS))

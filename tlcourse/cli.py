@@ -198,12 +198,14 @@ def run_vectors(options: argparse.Namespace) -> int:
 
 def run_pretrain(options: argparse.Namespace) -> int:
     """Pretrain a model by its recipe again, with a progress bar."""
+    # oneDNN keeps a kernel for each of 1,024 shapes, and every batch has its own: gigabytes.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     import torch
 
     from tlcourse.runs import models
 
     if options.name is None:
-        print("\n".join(models.MODELS))
+        print("\n".join(models.names()))
         return 0
     torch.set_num_threads(1)  # these models are too small to share
     return _make(models.make, options)

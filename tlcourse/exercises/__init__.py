@@ -10,7 +10,7 @@ from tlcourse.exercises.engine import Feedback, Question, judge
 
 __all__ = ["Feedback", "Question", "check", "names", "questions"]
 
-_LESSONS = ("embeddings", "mapping", "finetuning", "multitask")
+_LESSONS = ("embeddings", "mapping", "finetuning", "multitask", "bert")
 
 
 def _lesson(name: str) -> ModuleType:

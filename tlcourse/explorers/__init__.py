@@ -22,6 +22,10 @@ _HOMES = {
     "TaskWeights": "multitask",
     "GradientConflict": "conflict",
     "WhoHelpsWhom": "gains",
+    "FreezeDial": "bert",
+    "AttentionViewer": "inspection",
+    "FillMask": "inspection",
+    "PretrainingCurve": "pretraining",
     "Quiz": "quiz",
 }
 

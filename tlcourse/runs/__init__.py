@@ -21,6 +21,8 @@ _LESSONS = (
     "multitask",
     "gains",
     "conflict",
+    "bert",
+    "own_bert",
 )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 
-_PACKAGES = ("gensim", "numpy", "scikit-learn", "scipy", "torch", "torchjd")
+_PACKAGES = ("gensim", "numpy", "scikit-learn", "scipy", "torch", "torchjd", "transformers")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlcourse.finetuning import source_loss, tune
+from tlcourse.runs import bert_models
 from tlcourse.runs.engine import versions, write
 from tlcourse.tasks import TASKS, build_model, checkpoint_path, load_task, save_checkpoint
 from tlcourse.training import Progress
@@ -24,8 +25,13 @@ RECIPE: dict[str, Any] = {
 MODELS = {checkpoint_path(task, init).stem: (task, init) for task in TASKS for init in TASKS[task]}
 
 
+def names() -> list[str]:
+    """All models that can be pretrained again."""
+    return [*MODELS, bert_models.NAME]
+
+
 def make(name: str, folder: Path | None = None, progress: Progress | None = None) -> Path:
-    """Pretrain a language model on a task's train texts, without labels.
+    """Pretrain a language model on a task's train texts, without labels, or the own BERT.
 
     Writes the weights, and a ``.json`` with the recipe and the loss on validation texts.
 
@@ -34,8 +40,10 @@ def make(name: str, folder: Path | None = None, progress: Progress | None = None
     KeyError
         If there is no such model.
     """
+    if name == bert_models.NAME:
+        return bert_models.make(folder, progress)
     if name not in MODELS:
-        raise KeyError(f"no model {name!r}; there are: {', '.join(MODELS)}")
+        raise KeyError(f"no model {name!r}; there are: {', '.join(names())}")
     task_name, init = MODELS[name]
     task = load_task(task_name)
     options = dict(RECIPE)

@@ -1,0 +1,476 @@
+"""Lesson 5's own code: attention, pretraining, fine-tuning, frozen layers, entities."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import (
+    BertConfig,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
+
+from tlcourse import bert, entities, inspection, masking, partial_tuning, pretraining
+from tlcourse.attention import attention, layer_attention
+from tlcourse.bert import BertMeanClassifier
+from tlcourse.paths import data_dir
+from tlcourse.runs.bert_models import TUNED_AT
+from tlcourse.sources import manifest, verify
+
+TEXTS = [
+    "这本书很好,值得一看。内容丰富!",
+    "房间太小了。服务也不好,不推荐",
+    "电脑很快;屏幕清晰,键盘舒服",
+    "好",
+] * 3
+SHAPE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return masking.build_tokenizer(TEXTS, min_count=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tokenizer, tmp_path_factory):
+    """A small BERT checkpoint with its tokenizer."""
+    place = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    BertForPreTraining(BertConfig(vocab_size=len(tokenizer), **SHAPE)).save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    return str(place)
+
+
+@pytest.fixture
+def data(tokenizer):
+    return bert.encode(tokenizer, TEXTS, 32), torch.arange(len(TEXTS)) % 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 8), st.integers(0, 99))
+def test_attention_is_torchs(m, n, d, seed):
+    generator = torch.Generator().manual_seed(seed)
+    Q, K, V = (torch.randn(2, rows, d, generator=generator) for rows in (m, n, n))
+    mask = torch.rand(2, m, n, generator=generator) < 0.6
+    mask[..., 0] = True
+    for some in (None, mask):
+        output, weights = attention(Q, K, V, some)
+        wanted = torch.nn.functional.scaled_dot_product_attention(Q, K, V, some)
+        assert torch.allclose(output, wanted, atol=1e-5)
+        assert torch.allclose(weights.sum(-1), torch.ones(2, m), atol=1e-5)
+    assert not weights[~mask].any()
+
+
+def test_attention_names_what_does_not_fit():
+    with pytest.raises(ValueError, match="same last axis"):
+        attention(torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="nothing to read"):
+        attention(*torch.zeros(3, 2, 4), torch.zeros(2, 2, dtype=torch.bool))
+
+
+def test_without_the_root_the_scores_grow_with_the_width():
+    for width in (16, 256):
+        Q, K = torch.randn(2, 2000, width, generator=torch.Generator().manual_seed(0))
+        scores = (Q * K).sum(-1)
+        assert float(scores.std()) == pytest.approx(math.sqrt(width), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["minilm", "bert-zh"])
+def test_one_real_layer_is_attention_by_hand(name):
+    model = bert.load_model(BertModel, name, attn_implementation="eager")
+    inputs = bert.encode(bert.load_tokenizer(name), ["一 two 三", "four four four four four"], 16)
+    kept = []
+    for layer in model.encoder.layer:
+        layer.attention.self.register_forward_hook(lambda module, args, out: kept.append(out[0]))
+    with torch.no_grad():
+        found = model(**inputs, output_hidden_states=True, output_attentions=True)
+        for number, layer in enumerate(model.encoder.layer):
+            output, weights = layer_attention(
+                layer, found.hidden_states[number], inputs["attention_mask"]
+            )
+            assert torch.allclose(output, kept[number], atol=1e-5)
+            assert torch.allclose(weights, found.attentions[number], atol=1e-5)
+
+
+def test_the_weights_of_minilm_are_the_released_ones():
+    verify("minilm")  # hashes every file again
+    weights = next(m for m in manifest()["minilm"].sources[0].members if "model." in m.save)
+    released = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    assert weights.sha256 == released
+
+
+def test_the_own_bert_is_small_and_safe():
+    place = data_dir() / "models" / "bert-zh"
+    names = {path.name for path in place.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "recipe.json"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
+    assert sum(path.stat().st_size for path in place.iterdir()) < 25e6
+    about = json.loads((place / "recipe.json").read_text())
+    assert about["command"].endswith("tlcourse pretrain bert-zh")
+    assert {check["step"] for check in about["checks"] if "reviews" in check} == set(TUNED_AT)
+    assert about["checks"][-1]["mlm"] < 4.3 < about["unigram_loss"]
+    assert len(about["train_mlm"]) * 50 == sum(stage[0] for stage in about["recipe"]["stages"])
+
+
+# Pretraining.
+
+
+def test_documents_are_cut_at_their_punctuation(tokenizer):
+    found = masking.encode_documents(TEXTS[:3], tokenizer)
+    assert [len(ids) for ids in found.ids] == [len(text) for text in TEXTS[:3]]
+    assert [list(starts) for starts in found.starts] == [[0, 6, 11], [0, 6, 12], [0, 5, 10]]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 999), st.integers(8, 40))
+def test_sentence_pairs_are_what_their_label_says(seed, max_length):
+    tokenizer = masking.build_tokenizer(TEXTS, min_count=1)
+    documents = masking.encode_documents(TEXTS[:3], tokenizer)
+    texts = [" ".join(map(str, ids)) for ids in documents.ids]
+    for pair in masking.draw_pairs(documents, 20, max_length, np.random.default_rng(seed)):
+        a, b, label = pair["a"], pair["b"], pair["next_sentence_label"]
+        assert len(a) > 0
+        assert len(a) + len(b) <= max_length - 3
+        joined = " ".join(map(str, [*a, *b]))
+        assert (label == 1) == all(joined not in text for text in texts)
+        assert (label == -100) == (len(b) == 0)
+
+
+def test_masking_is_80_10_10_of_15_percent(tokenizer):
+    torch.manual_seed(0)
+    pair = {"a": np.tile(np.arange(5, 45), 20), "b": np.arange(5, 10), "next_sentence_label": 0}
+    batch = masking.collate_pairs([pair] * 40, tokenizer)
+    ids, labels = batch["input_ids"], batch["labels"]
+    chosen = labels != -100
+    assert float(chosen.float().mean()) == pytest.approx(0.15, abs=0.01)
+    blank = ids[chosen] == tokenizer.mask_token_id
+    kept = ids[chosen] == labels[chosen]
+    assert float(blank.float().mean()) == pytest.approx(0.8, abs=0.02)
+    assert float(kept.float().mean()) == pytest.approx(0.1, abs=0.02)
+    special = torch.isin(labels, torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id]))
+    assert not special.any()
+    assert set(batch["token_type_ids"][0].tolist()) == {0, 1}
+
+
+def _documents(tokenizer):
+    return masking.encode_documents(TEXTS, tokenizer)
+
+
+def test_losses_are_the_librarys(tokenizer, folder):
+    model = bert.load_model(BertForPreTraining, folder)
+    torch.manual_seed(0)
+    pairs = masking.draw_pairs(_documents(tokenizer), 8, 24, np.random.default_rng(0))
+    batch = masking.collate_pairs(pairs, tokenizer)
+    mlm, nsp = pretraining.pretraining_losses(model, batch)
+    assert float(mlm + nsp) == pytest.approx(float(model(**batch).loss), abs=1e-5)
+    scores = pretraining.pretraining_scores(model, [batch])
+    assert scores["mlm"] == pytest.approx(float(mlm), abs=1e-3)
+    assert scores["nsp"] == pytest.approx(float(nsp), abs=1e-3)
+
+
+def test_the_unigram_loss_is_reached_without_reading(tokenizer, folder):
+    """A model whose decoder has only its bias left guesses by frequency."""
+    documents = _documents(tokenizer)
+    model = bert.load_model(BertForPreTraining, folder)
+    with torch.no_grad():
+        model.cls.predictions.decoder.weight.zero_()
+        shares = masking.piece_frequencies(documents, len(tokenizer))
+        model.cls.predictions.decoder.bias.copy_(shares.log())
+    torch.manual_seed(0)
+    pairs = masking.draw_pairs(documents, 16, 24, np.random.default_rng(0))
+    batches = [masking.collate_pairs(pairs, tokenizer)]
+    wanted = masking.unigram_loss(documents, batches, len(tokenizer))
+    assert pretraining.pretraining_scores(model, batches)["mlm"] == pytest.approx(wanted, abs=1e-3)
+
+
+def _pretrained(tokenizer, steps, **options):
+    torch.manual_seed(0)
+    model = BertForPreTraining(BertConfig(vocab_size=len(tokenizer), **SHAPE))
+    history = pretraining.pretrain(
+        model, _documents(tokenizer), tokenizer, stages=[(4, 8, 16), (steps - 4, 4, 24)],
+        learning_rate=1e-3, warmup=2, **options,
+    )  # fmt: skip
+    return model, history
+
+
+def test_an_interrupted_pretraining_goes_on_as_if_nothing_had_been(tokenizer, tmp_path):
+    whole, history = _pretrained(tokenizer, 8)
+    state = tmp_path / "state.safetensors"
+
+    def stop(share):
+        if share > 0.7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _pretrained(tokenizer, 8, state=state, keep_every=3, progress=stop)
+    again, resumed = _pretrained(tokenizer, 8, state=state, keep_every=3)
+    assert resumed.mlm == history.mlm
+    for name, value in whole.named_parameters():
+        assert torch.equal(value, dict(again.named_parameters())[name])
+
+
+LAUNCHERS = {  # accelerate's own launcher starts several processes on GPUs only
+    1: ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1",
+        "--mixed_precision", "bf16", "--dynamo_backend", "no"],
+    2: ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("processes", LAUNCHERS)
+def test_pretraining_runs_under_launchers(processes, tokenizer, tmp_path):
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tlcourse.runs import bert_models as recipes\n"
+        f"texts = {TEXTS!r}\n"
+        "recipes.load_documents = lambda split: texts * 5\n"
+        "recipes.tuned_accuracy = lambda model, tokenizer: 0.5\n"
+        "recipes.mlm_by_place = lambda model, tokenizer: [0.0, 0.0]\n"
+        f"recipes.SHAPE = {SHAPE!r}\n"
+        "recipes.VECTORS = {**recipes.VECTORS, 'vector_size': 16, 'epochs': 1}\n"
+        "recipes.RECIPE = {**recipes.RECIPE, 'stages': [(4, 4, 24)], 'warmup': 1}\n"
+        "recipes.CHECKS, recipes.TUNED_AT, recipes.VALIDATION_PAIRS = (0, 4), (4,), 8\n"
+        "recipes.make(Path(sys.argv[1]))\n"
+    )
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        child = subprocess.Popen(
+            [sys.executable, "-m", *LAUNCHERS[processes], str(script), str(tmp_path / "out")],
+            env={**os.environ, "ACCELERATE_USE_CPU": "true"},
+            stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+    try:
+        assert child.wait(120) == 0, log.read_text()[-2000:]
+    finally:  # a launcher's children outlive it otherwise
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    place = tmp_path / "out" / "bert-zh"
+    assert json.loads((place / "recipe.json").read_text())["processes"] == processes
+    assert bert.load_model(BertForPreTraining, str(place)).dtype == torch.float32
+
+
+# Fine-tuning and freezing.
+
+
+def test_checkpoints_by_name_or_folder(tmp_path, folder):
+    assert (
+        bert.checkpoint_folder("google-bert/bert-base-uncased") == "google-bert/bert-base-uncased"
+    )
+    assert bert.checkpoint_folder(folder) == folder
+    with pytest.raises(ValueError, match=r"no config\.json"):
+        bert.checkpoint_folder(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ValueError, match="'gpt2'"):
+        bert.checkpoint_folder(str(tmp_path))
+
+
+def test_a_new_head_depends_on_the_seed_alone(folder):
+    heads = [
+        bert.load_model(BertMeanClassifier, folder, seed=seed).classifier.weight
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+    scratch = bert.load_model(BertMeanClassifier, folder, scratch=True, seed=7)
+    loaded = bert.load_model(BertMeanClassifier, folder)
+    word = "bert.embeddings.word_embeddings.weight"
+    assert not torch.equal(scratch.state_dict()[word], loaded.state_dict()[word])
+
+
+def test_padding_changes_nothing(folder, data):
+    inputs, _ = data
+    for kind in (BertMeanClassifier, BertForSequenceClassification):
+        model = bert.load_model(kind, folder)
+        together = bert.predict(model, inputs, batch_size=12)
+        for row in (0, 3):
+            alone = bert.predict(model, {name: values[[row]] for name, values in inputs.items()})
+            assert together[row] == pytest.approx(alone[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", [BertMeanClassifier, BertForSequenceClassification])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_cached_activations_train_the_same_model(kind, layers, folder, data):
+    """Dropout is on in what trains, and off in what is frozen, both ways."""
+    inputs, labels = data
+    options = {"steps": 6, "batch_size": 5, "learning_rate": 1e-2, "seed": 3}
+    whole = bert.load_model(kind, folder)
+    partial_tuning.freeze(whole, layers)
+    plain = bert.fine_tune(whole, inputs, labels, **options)
+    cached = bert.load_model(kind, folder)
+    partial_tuning.freeze(cached, layers)
+    upper, states = partial_tuning.above(cached, inputs, layers)
+    quick = bert.fine_tune(upper, states, labels, **options)
+    assert quick.loss == pytest.approx(plain.loss, abs=1e-5)
+    assert bert.predict(cached, inputs) == pytest.approx(bert.predict(whole, inputs), abs=1e-4)
+    assert bert.predict(upper, states) == pytest.approx(bert.predict(cached, inputs), abs=1e-5)
+    fresh = bert.predict(bert.load_model(kind, folder), inputs)
+    assert np.abs(bert.predict(whole, inputs) - fresh).max() > 1e-3, "it trains at all"
+
+
+def test_cached_activations_for_a_token_classifier(folder, tokenizer):
+    lines = [entities.tag_words([("江泽民", "nr"), ("在", "p"), ("北京", "ns")])] * 4
+    inputs, tags = entities.encode_tags(tokenizer, lines, 16)
+    losses = []
+    for layers in (0, 2):
+        model = bert.load_model(BertForTokenClassification, folder, num_labels=7)
+        partial_tuning.freeze(model, 2)
+        part, states = partial_tuning.above(model, inputs, layers)
+        losses.append(bert.fine_tune(part, states, tags, steps=4, learning_rate=1e-2).loss)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_frozen_layers_keep_their_weights_and_have_no_dropout(folder, data):
+    model = bert.load_model(BertMeanClassifier, folder)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    partial_tuning.freeze(model, 2)
+    bert.fine_tune(model, *data, steps=2, learning_rate=1e-2)
+    for name, value in model.named_parameters():
+        low = name.startswith(("bert.embeddings", "bert.encoder.layer.0.", "bert.encoder.layer.1."))
+        assert torch.equal(value, before[name]) == low, name
+    bert._training_mode(model)
+    assert not any(m.training for m in model.bert.encoder.layer[1].modules())
+    assert all(m.training for m in model.bert.encoder.layer[2].modules())
+    with pytest.raises(ValueError, match="between 0 and 3"):
+        partial_tuning.freeze(model, 4)
+
+
+@pytest.mark.parametrize("method", partial_tuning.METHODS)
+def test_methods_train_what_they_say(method, folder, data):
+    model = bert.load_model(BertForSequenceClassification, folder)
+    trained = partial_tuning.choose_method(model, method)
+    names = {name for name, value in model.named_parameters() if value.requires_grad}
+    inside = {name for name in names if "encoder" in name}
+    assert any("classifier" in name for name in names)
+    assert any("pooler" in name for name in names)
+    if method == "full":
+        assert partial_tuning.trainable_share(trained) == 1
+    elif method == "head":
+        assert not inside
+    elif method == "last layer":
+        assert inside
+        assert all(".layer.2." in name for name in inside)
+    elif method == "BitFit":
+        assert len(inside) == 3 * 8
+        assert all(name.endswith("bias") for name in inside)
+    else:
+        assert len(inside) == 3 * 2 * 2
+        assert all("lora" in name for name in inside)
+    inputs, labels = data
+    loss = bert.fine_tune(trained, inputs, labels, steps=8, learning_rate=3e-2).loss
+    assert len(loss) == 8
+    assert all(map(math.isfinite, loss))
+    assert bert.predict(trained, inputs).shape == (12, 2)
+
+
+def test_methods_and_inputs_that_do_not_fit(folder, data):
+    model = bert.load_model(BertMeanClassifier, folder)
+    with pytest.raises(ValueError, match="method must be one of"):
+        partial_tuning.choose_method(model, "magic")
+    with pytest.raises(ValueError, match="go with the method 'full'"):
+        partial_tuning.choose_method(model, "LoRA", 2)
+    inputs, labels = data
+    with pytest.raises(ValueError, match="same number of rows"):
+        bert.fine_tune(model, inputs, labels[:3], steps=1, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="the loss became"):
+        bert.fine_tune(model, inputs, labels, steps=3, learning_rate=math.inf, warmup=0.0)
+    with pytest.raises(ValueError, match="texts is empty"):
+        bert.encode(None, [], 8)
+
+
+# Looking inside.
+
+
+def test_filling_blanks(folder, tokenizer):
+    model = bert.load_model(BertForPreTraining, folder)
+    found = inspection.fill_mask(model, tokenizer, "这本_很[MASK]。", 3)
+    assert [len(guesses) for guesses in found] == [3, 3]
+    for guesses in found:
+        values = [value for _, value in guesses]
+        assert values == sorted(values, reverse=True)
+        assert not any(piece.startswith("[") for piece, _ in guesses)
+    for text, words in (("", "empty"), ("好" * 121, "at most 120"), ("没有", "no blank")):
+        with pytest.raises(ValueError, match=words):
+            inspection.fill_mask(model, tokenizer, text)
+
+
+def test_attention_maps_need_the_eager_kernels(folder, tokenizer):
+    model = bert.load_model(BertModel, folder, attn_implementation="eager")
+    pieces, weights = inspection.attention_maps(model, tokenizer, "这本书很好")
+    assert pieces == ["[CLS]", *"这本书很好", "[SEP]"]
+    assert weights.shape == (3, 2, 7, 7)
+    assert weights.sum(-1) == pytest.approx(np.ones((3, 2, 7)), abs=1e-5)
+
+
+def test_attributions_add_up_to_the_difference_of_the_logits(folder, tokenizer):
+    model = bert.load_model(BertMeanClassifier, folder)
+    with torch.no_grad():
+        model.classifier.weight.mul_(30)
+    pieces, scores, gap = inspection.attributions(model, tokenizer, "这本书很好", 1, steps=64)
+    ids = tokenizer("这本书很好", return_tensors="pt")
+    blank = {
+        **ids,
+        "input_ids": torch.where(
+            torch.isin(ids["input_ids"], torch.tensor([2, 3])), ids["input_ids"], 0
+        ),
+    }
+    with torch.no_grad():
+        difference = float((model(**ids).logits - model(**blank).logits)[0, 1])
+    assert len(pieces) == len(scores)
+    assert float(scores.sum()) == pytest.approx(difference, abs=0.05 * abs(difference) + 1e-3)
+    assert gap == pytest.approx(float(scores.sum()) - difference, abs=1e-3)
+
+
+# Entities.
+
+
+def test_tagged_lines_of_the_news():
+    lines = entities.load_entities("validation")
+    assert len(lines) > 500
+    for line in lines:
+        assert len(line.characters) == len(line.tags)
+        assert set(line.tags) <= set(entities.TAGS)
+        for before, tag in zip(("O", *line.tags), line.tags, strict=False):
+            if tag.startswith("I-"):
+                assert before[2:] == tag[2:], "an entity begins with B"
+
+
+def test_right_tags_have_f1_one_and_half_an_entity_none(tokenizer):
+    line = entities.tag_words([("江", "nr"), ("泽民", "nr"), ("在", "p"), ("北京", "ns")])
+    inputs, tags = entities.encode_tags(tokenizer, [line, line], 8)
+    assert tags[0].tolist() == [-100, 1, 2, 2, 0, 3, 4, -100]
+
+    class Says(torch.nn.Module):
+        def __init__(self, said):
+            super().__init__()
+            self.said = said
+
+        def forward(self, input_ids, attention_mask):
+            numbers = self.said.clamp(min=0)[: len(input_ids), : input_ids.shape[1]]
+            return type("Output", (), {"logits": torch.nn.functional.one_hot(numbers, 7)})
+
+    assert entities.entity_scores(Says(tags), inputs, tags)["entity_f1"] == 1
+    cut = tags.clone()
+    cut[:, 3] = 0  # 江泽 without 民
+    found = entities.entity_scores(Says(cut), inputs, tags)
+    assert found["entity_f1"] == pytest.approx(0.5)
+    assert found["tag_accuracy"] == pytest.approx(5 / 6)

@@ -1,0 +1,288 @@
+"""Lesson 5: BERT checkpoints with a head, their fine-tuning, and what they predict."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertPreTrainedModel,
+    BertTokenizer,
+    get_linear_schedule_with_warmup,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer
+from transformers.utils import logging
+
+from tlcourse.encoders import masked_mean
+from tlcourse.finetuning import batches
+from tlcourse.paths import data_dir
+from tlcourse.sources import fetch
+from tlcourse.training import Progress, check_finite, checker
+
+Model = TypeVar("Model", bound=BertPreTrainedModel)
+Inputs = Mapping[str, torch.Tensor]
+
+
+class BertMeanClassifier(BertForSequenceClassification):
+    """A BERT whose classifier reads the mean of the last hidden states.
+
+    ``BertForSequenceClassification`` reads the first one, ``[CLS]``, through a pooler. Which of
+    the two says something depends on how the checkpoint was pretrained.
+    """
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert.pooler = None
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        **_: Any,
+    ) -> SequenceClassifierOutput:
+        """Logits (batch, classes), and the cross-entropy if labels (batch,) are given."""
+        states = self.bert(
+            input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds,
+            token_type_ids=token_type_ids,
+        ).last_hidden_state  # fmt: skip
+        if attention_mask is None:
+            attention_mask = torch.ones_like(states[..., 0])
+        logits = self.classifier(self.dropout(masked_mean(states, attention_mask.sum(1))))
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def checkpoint_folder(name: str) -> str:
+    """Where a checkpoint lies, for transformers' ``from_pretrained``.
+
+    Parameters
+    ----------
+    name : str
+        ``"minilm"``, a BERT with 6 layers of width 384 for English, from the course's cache;
+        ``"bert-zh"``, the course's own small BERT for Chinese; a local folder; or a Hub name
+        such as ``"google-bert/bert-base-uncased"``, which the Hub's library then fetches.
+
+    Raises
+    ------
+    ValueError
+        If it is a folder that holds no BERT.
+    """
+    if name == "minilm":
+        folder = fetch("minilm")
+    elif name == "bert-zh":
+        folder = data_dir() / "models" / name
+    else:
+        folder = Path(name)
+        if not folder.is_dir():
+            return name
+    place = folder / "config.json"
+    kind = json.loads(place.read_text(encoding="utf8")).get("model_type") if place.is_file() else ""
+    if kind != "bert":
+        found = f"a checkpoint of type {kind!r}" if kind else "no config.json"
+        raise ValueError(f"{folder} must hold a BERT checkpoint; it holds {found}")
+    return str(folder)
+
+
+def load_tokenizer(name: str) -> BertTokenizer:
+    """The tokenizer of a checkpoint, see `checkpoint_folder`."""
+    return BertTokenizer.from_pretrained(checkpoint_folder(name))
+
+
+def load_model(
+    kind: type[Model], name: str, *, scratch: bool = False, seed: int = 0, **options: Any
+) -> Model:
+    """A BERT with a head; what the checkpoint does not hold starts at random.
+
+    Parameters
+    ----------
+    kind : type
+        `BertMeanClassifier`, or a class of transformers such as ``BertForSequenceClassification``.
+    name : str
+        See `checkpoint_folder`.
+    scratch : bool
+        Take the checkpoint's shape alone and start every weight at random.
+    seed : int
+        For all that starts at random.
+    **options
+        For the configuration, such as ``num_labels``.
+
+    Returns
+    -------
+    transformers.PreTrainedModel
+        In float32 and in evaluation mode.
+    """
+    place = checkpoint_folder(name)
+    torch.manual_seed(seed)
+    with _quiet():
+        if scratch:
+            return kind(BertConfig.from_pretrained(place, **options)).float().eval()
+        return kind.from_pretrained(place, dtype=torch.float32, **options)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the report that a new head's weights were not in the checkpoint."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def encode(
+    tokenizer: BertTokenizer, texts: Sequence[str], max_length: int
+) -> dict[str, torch.Tensor]:
+    """Texts as padded rows of piece numbers.
+
+    Returns
+    -------
+    dict
+        ``input_ids`` and ``attention_mask``, int64, shape (n, length); the mask is 0 at padding.
+    """
+    if not len(texts):
+        raise ValueError("texts is empty; give at least one")
+    found = tokenizer(
+        list(texts), truncation=True, max_length=max_length, padding=True, return_tensors="pt"
+    )
+    return {name: found[name] for name in ("input_ids", "attention_mask")}
+
+
+def take(inputs: Inputs, rows: torch.Tensor | np.ndarray) -> dict[str, torch.Tensor]:
+    """The chosen rows, cut to the longest among them."""
+    rows = torch.as_tensor(rows)
+    longest = int(inputs["attention_mask"][rows].sum(1).max())
+    return {name: values[rows, :longest] for name, values in inputs.items()}
+
+
+def by_length(inputs: Inputs, batch_size: int) -> tuple[torch.Tensor, ...]:
+    """Row numbers in batches of like length, so that little padding is computed."""
+    return inputs["attention_mask"].sum(1).argsort(stable=True).split(batch_size)
+
+
+@dataclass
+class FineTuningHistory:
+    """What a run of `fine_tune` went through: the loss of each step, and ``on_check``'s results."""
+
+    loss: list[float] = field(default_factory=list)
+    checks: list[dict[str, float]] = field(default_factory=list)
+
+
+def fine_tune(
+    model: nn.Module,
+    inputs: Inputs,
+    labels: torch.Tensor,
+    *,
+    steps: int,
+    learning_rate: float,
+    batch_size: int = 16,
+    warmup: float = 0.1,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+    check_at: Sequence[int] = (),
+    on_check: Callable[[], dict[str, float]] | None = None,
+    progress: Progress | None = None,
+) -> FineTuningHistory:
+    """Train whatever is trainable in a BERT with a head, as its authors did.
+
+    AdamW; the rate rises in a line and falls in a line to 0; gradients are clipped at norm 1;
+    biases and layer norms have no weight decay. Embeddings and layers that are frozen as a
+    whole run as they do at prediction, without dropout.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model of transformers with a head, or the `upper_part` of one.
+    inputs : mapping
+        As `encode` or `frozen_states` gives them.
+    labels : torch.Tensor
+        int64, shape (n,), or (n, length) with −100 where no label is for a token classifier.
+    steps : int
+        Batches; the texts are gone through in a new order each time they are used up.
+    learning_rate : float
+        The highest.
+    warmup : float
+        The share of the steps in which the rate rises, 0 … 1.
+    seed : int
+        For the order of the texts and for dropout.
+    check_at, on_check
+        Steps after which ``on_check`` is called; 0 is before the first.
+    progress : callable, optional
+        See `tlcourse.training.Progress`.
+
+    Reference
+    ---------
+    Devlin et al. (2019), BERT, appendix A.3.
+    """
+    if len(labels) != len(inputs["attention_mask"]) or not len(labels):
+        raise ValueError(
+            f"inputs and labels need the same number of rows, at least one; got "
+            f"{len(inputs['attention_mask'])} and {len(labels)}"
+        )
+    trained = [item for item in model.named_parameters() if item[1].requires_grad]
+    plain = [value for name, value in trained if name.endswith("bias") or "LayerNorm" in name]
+    decayed = [value for name, value in trained if not any(value is item for item in plain)]
+    groups: list[dict[str, Any]] = [{"params": plain, "weight_decay": 0.0}, {"params": decayed}]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    schedule = get_linear_schedule_with_warmup(optimizer, round(warmup * steps), steps)
+    torch.manual_seed(seed)
+    order = batches(len(labels), batch_size, torch.Generator().manual_seed(seed))
+    history = FineTuningHistory()
+    check = checker(history.checks, check_at, on_check)
+    check(0)
+    for step in range(steps):
+        _training_mode(model)
+        rows = next(order)
+        batch = take(inputs, rows)
+        wanted = (
+            labels[rows] if labels.ndim == 1 else labels[rows, : batch["attention_mask"].shape[1]]
+        )
+        loss = model(**batch, labels=wanted).loss
+        check_finite(loss.item(), step)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([value for _, value in trained], 1.0)
+        optimizer.step()
+        schedule.step()
+        history.loss.append(loss.item())
+        check(step + 1)
+        if progress is not None:
+            progress((step + 1) / steps)
+    return history
+
+
+def _training_mode(model: nn.Module) -> None:
+    """Training mode for all but the embeddings and the layers that are frozen as a whole."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, (BertEmbeddings, BertLayer)) and not any(
+            parameter.requires_grad for parameter in module.parameters()
+        ):
+            module.eval()
+
+
+def predict(model: nn.Module, inputs: Inputs, batch_size: int = 64) -> np.ndarray:
+    """Class probabilities, shape (n, classes), with dropout off."""
+    model.eval()
+    found: list[tuple[torch.Tensor, torch.Tensor]] = []
+    with torch.no_grad():
+        for rows in by_length(inputs, batch_size):
+            found.append((rows, model(**take(inputs, rows)).logits.softmax(-1)))
+    order = torch.cat([rows for rows, _ in found]).argsort()
+    return torch.cat([values for _, values in found])[order].numpy()

@@ -1,0 +1,161 @@
+"""Lesson 5's freeze dial: which layers train, by which method, at which rate."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Hashable
+from functools import lru_cache
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tlcourse import figures, runs
+from tlcourse.explorers.base import Explorer, Result
+from tlcourse.explorers.controls import choice, menu
+from tlcourse.partial_tuning import METHODS
+from tlcourse.runs.bert import (
+    APART,
+    APART_RATES,
+    AS_DEPTH,
+    LABELS,
+    LAYERS,
+    RATES,
+    method_runs,
+    steps_for,
+    tune_reviews,
+)
+from tlcourse.training import Progress
+
+DEPTHS = range(LAYERS + 1)
+LIVE_LAYER_STEPS = 100
+"""A live run may train so many layers times steps: about ten seconds of one core."""
+
+
+class FreezeDial(Explorer):
+    """How many layers to freeze, for how many labels, at which rate, or which other method."""
+
+    name = "freeze dial"
+    size = (8.8, 3.4)
+
+    def __init__(self, **settings: object) -> None:
+        controls = {
+            "method": menu("what trains", METHODS, "full"),
+            "frozen": choice("frozen layers k (with “full”)", DEPTHS, 4),
+            "labels": choice("labels n", LABELS, 200),
+            "learning_rate": choice("learning rate", RATES, RATES[0], "{:g}".format),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, method: str, frozen: int, labels: int, learning_rate: float) -> Result:
+        """Recorded scores and costs of the choice, and those along k beside them."""
+        if method in APART and learning_rate not in APART_RATES:
+            raise ValueError(
+                f"{method} was recorded at the rate {APART_RATES[0]:g} only, since so few "
+                "parameters move too slowly otherwise; move the learning rate there"
+            )
+        depth = AS_DEPTH.get(method, frozen)
+        chosen = method_runs(method, depth, labels=labels, learning_rate=learning_rate)
+        return {
+            "method": method, "depth": None if method in APART else depth,
+            "labels": labels, "learning_rate": learning_rate, "runs": len(chosen),
+            "mean": chosen.mean(numeric_only=True), "std": chosen.std(numeric_only=True),
+        }  # fmt: skip
+
+    def train(
+        self, progress: Progress, method: str, frozen: int, labels: int, learning_rate: float
+    ) -> Result:
+        """Train with a seed that was not recorded, where that is quick.
+
+        Raises
+        ------
+        ValueError
+            Where it would take much longer than ten seconds.
+        """
+        depth = AS_DEPTH.get(method, frozen)
+        work = (LAYERS - depth) * steps_for(labels)
+        if method in APART or work > LIVE_LAYER_STEPS:
+            raise ValueError(
+                "this would take more than fifteen seconds; frozen layers run once, so choose "
+                f"k ≥ 4 with up to {LABELS[1]} labels, or k ≥ 5 (“Copy as code” gives the long run)"
+            )
+        return tune_reviews(labels, learning_rate, depth, seed=1000, progress=progress)
+
+    def frame_key(self, result: Result) -> Hashable:
+        """The labels and the rate."""
+        return result["labels"], result["learning_rate"]
+
+    def frame(self, figure: Figure, result: Result) -> None:
+        """Accuracy and cost along k, with the methods that have no k beside them."""
+        left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+        figure.subplots_adjust(left=0.06, right=0.99, bottom=0.16, top=0.9, wspace=0.16)
+        places = [*DEPTHS, *(LAYERS + 1.4 + place for place in range(len(APART)))]
+        rows = runs.select(
+            "freeze_dial", labels=result["labels"], learning_rate=result["learning_rate"]
+        )
+        for axes, metric, title in (
+            (left, "accuracy", f"test accuracy, {result['labels']:,} labels"),
+            (right, "cpu_seconds", "CPU seconds of training"),
+        ):
+            curve = runs.spread(rows, "frozen", metric)
+            figures.tidy(axes, title, "frozen layers k, and methods without k")
+            figures.band(axes, curve.index, curve["mean"], curve["std"], "full above k")
+            shown = APART if result["learning_rate"] in APART_RATES else ()
+            for place, method in zip(places[LAYERS + 1 :], shown, strict=False):
+                table = method_runs(
+                    method, 0, labels=result["labels"], learning_rate=result["learning_rate"]
+                )
+                axes.errorbar(
+                    place, table[metric].mean(), table[metric].std(),
+                    fmt="s", ms=5, color=figures.COLOURS[1], capsize=3,
+                )  # fmt: skip
+            axes.set_xticks(places, [*map(str, DEPTHS), *APART])
+            axes.set_xlim(-0.4, places[-1] + 0.6)
+            axes.set_ylim(*_limits(metric))
+        figures.level(left, 0.5, "chance")
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """A line at the choice, and a live run's star."""
+        depth = result["depth"]
+        if depth is None:
+            depth = LAYERS + 1.4 + APART.index(result["method"])
+        for axes, metric in zip(figure.axes, ("accuracy", "cpu_seconds"), strict=True):
+            figures.here(axes, depth)
+            if live:
+                figures.star(axes, depth, live[metric])
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """Scores, cost and share of the choice."""
+        mean, std = result["mean"], result["std"]
+        what = result["method"]
+        if result["depth"] is not None:
+            what = f"{what}, k = {result['depth']} of {LAYERS} layers frozen"
+        text = (
+            f"{what}; {result['labels']:,} labels, rate {result['learning_rate']:g}: test accuracy "
+            f"{mean['accuracy']:.3f} ± {std['accuracy']:.3f}, macro-F1 {mean['macro_f1']:.3f} ± "
+            f"{std['macro_f1']:.3f} (mean ± std of {result['runs']} seeds); "
+            f"{100 * mean['trainable']:.3g} % of the parameters train, {mean['cpu_seconds']:.1f} s "
+            "of one core."
+        )
+        if live:
+            text += f" Live: {live['accuracy']:.3f}, {live['cpu_seconds']:.1f} s."
+        return text
+
+    def code(self, method: str, frozen: int, labels: int, learning_rate: float) -> str:
+        """Train with seed 0."""
+        depth = AS_DEPTH.get(method, 0 if method in APART else frozen)
+        more = f", method={method!r}" if method in APART else f", frozen={depth}"
+        return textwrap.dedent(f"""\
+            from tlcourse.runs.bert import tune_reviews
+
+            result = tune_reviews({labels}, {learning_rate}{more}, seed=0)
+            print(result)
+            """)
+
+
+@lru_cache(maxsize=2)
+def _limits(metric: str) -> tuple[float, float]:
+    """Limits of an axis, the same for all settings."""
+    tables = [runs.load("freeze_dial"), runs.load("efficient_tuning")]
+    values = pd.concat([table[metric] for table in tables])
+    room = 0.04 * (values.max() - values.min())
+    return values.min() - room, values.max() + room

@@ -1,0 +1,179 @@
+"""Lesson 5's explorers of typed text: fill the mask, and where each piece looks."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.figure import Figure
+from transformers import BertForPreTraining, BertModel, BertTokenizer
+
+from tlcourse import bert, figures
+from tlcourse.dictionaries import gloss
+from tlcourse.explorers.base import Explorer, Result
+from tlcourse.explorers.controls import choice, field, menu
+from tlcourse.inspection import attention_maps, fill_mask
+
+MOST_BLANKS = 3
+MODELS = {"MiniLM (English)": "minilm", "own BERT (Chinese)": "bert-zh"}
+EVERY_HEAD = "mean"
+
+
+@lru_cache(maxsize=1)
+def _filler() -> BertForPreTraining:
+    return bert.load_model(BertForPreTraining, "bert-zh")
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(name: str) -> BertTokenizer:
+    return bert.load_tokenizer(name)
+
+
+@lru_cache(maxsize=2)
+def _reader(name: str) -> BertModel:
+    return bert.load_model(BertModel, name, attn_implementation="eager")
+
+
+class FillMask(Explorer):
+    """Type a Chinese sentence with blanks; the own BERT fills them in."""
+
+    name = "fill the mask"
+    size = (8.0, 2.6)
+
+    def __init__(self, **settings: object) -> None:
+        controls = {
+            "text": field("sentence with [MASK] or _", "房间很_净,服务员很热_。"),
+            "top": choice("guesses shown", (3, 5, 8), 5),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, text: str, top: int) -> Result:
+        """The likeliest characters at each blank."""
+        found = fill_mask(_filler(), _tokenizer("bert-zh"), text, top)
+        if len(found) > MOST_BLANKS:
+            raise ValueError(f"the text has {len(found)} blanks; at most {MOST_BLANKS} are shown")
+        return {"found": found}
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Bars for each blank."""
+        panels = figure.subplots(1, len(result["found"]), squeeze=False)[0]
+        figure.subplots_adjust(left=0.08, right=0.97, bottom=0.05, top=0.88, wspace=0.3)
+        for number, (axes, guesses) in enumerate(zip(panels, result["found"], strict=True), 1):
+            figures.tidy(axes, f"blank {number}: probability")
+            labels = [figures.word_label(piece, gloss(piece)) for piece, _ in guesses]
+            values = [value for _, value in guesses]
+            axes.barh(range(len(values)), values, color=figures.COLOURS[0], height=0.7)
+            axes.set_yticks(range(len(values)), [text for text, _ in labels])
+            for tick, (_, font) in zip(axes.get_yticklabels(), labels, strict=True):
+                tick.set(**font)
+            for place, value in enumerate(values):
+                axes.text(value, place, f" {value:.2f}", va="center", fontsize=8)
+            axes.set_xlim(0, max(1.25 * max(values), 0.01))
+            axes.set_xticks([])
+            axes.invert_yaxis()
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """The guesses in words."""
+        parts = [
+            f"blank {number}: " + ", ".join(f"{piece} {value:.2f}" for piece, value in guesses)
+            for number, guesses in enumerate(result["found"], start=1)
+        ]
+        return f"The own BERT's likeliest characters: {'; '.join(parts)}."
+
+    def code(self, text: str, top: int) -> str:
+        """Fill the blanks."""
+        return textwrap.dedent(f"""\
+            from transformers import BertForPreTraining
+
+            from tlcourse.bert import load_model, load_tokenizer
+            from tlcourse.inspection import fill_mask
+
+            model = load_model(BertForPreTraining, "bert-zh")
+            result = fill_mask(model, load_tokenizer("bert-zh"), {text!r}, {top})
+            print(result)
+            """)
+
+
+class AttentionViewer(Explorer):
+    """Type a sentence and see where each piece looks, layer by layer and head by head."""
+
+    name = "attention viewer"
+    size = (8.0, 4.6)
+
+    def __init__(self, **settings: object) -> None:
+        controls = {
+            "model": menu("model", tuple(MODELS), next(iter(MODELS))),
+            "text": field("sentence", "The plot was thin, but the actors saved it."),
+            "layer": choice("layer", range(1, 7), 1),
+            "head": choice("attention head", (EVERY_HEAD, *range(1, 13)), EVERY_HEAD),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, model: str, text: str, layer: int, head: str | int) -> Result:
+        """The chosen weights (length, length) and the pieces."""
+        name = MODELS[model]
+        pieces, weights = attention_maps(_reader(name), _tokenizer(name), text)
+        layers, heads = weights.shape[:2]
+        if layer > layers or (head != EVERY_HEAD and int(head) > heads):
+            raise ValueError(f"{model} has {layers} layers with {heads} heads each")
+        chosen = weights[layer - 1]
+        chosen = chosen.mean(0) if head == EVERY_HEAD else chosen[int(head) - 1]
+        return {"pieces": pieces, "weights": chosen, "layer": layer, "head": head}
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """The weights as a matrix: rows look at columns."""
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.14, right=0.96, bottom=0.2, top=0.92)
+        which = "mean of the heads" if result["head"] == EVERY_HEAD else f"head {result['head']}"
+        axes.set_title(
+            f"layer {result['layer']}, {which}: a row looks at the columns", fontsize=10, loc="left"
+        )
+        shown = axes.imshow(result["weights"], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        glossed = not figures.cjk_font()  # a gloss of a single character often misleads
+        labels = [
+            figures.word_label(piece, gloss(piece) if glossed else "") for piece in result["pieces"]
+        ]
+        places, texts = range(len(labels)), [text for text, _ in labels]
+        axes.set_xticks(places, texts, fontsize=8, rotation=60, ha="right", rotation_mode="anchor")
+        axes.set_yticks(places, texts, fontsize=8)
+        for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+            for tick, (_, font) in zip(ticks, labels, strict=True):
+                tick.set(**font)
+        figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02).ax.tick_params(labelsize=8)
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """The strongest link between words, and how much goes to the special pieces."""
+        pieces, weights = result["pieces"], result["weights"]
+        special = np.array([piece in {"[CLS]", "[SEP]"} for piece in pieces])
+        which = "all heads" if result["head"] == EVERY_HEAD else f"head {result['head']}"
+        share = weights[:, special].sum(1).mean()
+        text = (
+            f"Layer {result['layer']}, {which}: {len(pieces)} pieces give {share:.2f} of their "
+            "attention to [CLS] and [SEP]"
+        )
+        words = np.where(special[:, None] | special[None, :], -1.0, weights)
+        if (~special).sum() < 1:
+            return text + "."
+        row, column = np.unravel_index(words.argmax(), words.shape)
+        return (
+            f"{text}; the strongest link between other pieces is {pieces[row]} → {pieces[column]}, "
+            f"{words.max():.2f}."
+        )
+
+    def code(self, model: str, text: str, layer: int, head: str | int) -> str:
+        """The weights."""
+        which = ".mean(0)" if head == EVERY_HEAD else f"[{int(head) - 1}]"
+        name = MODELS[model]
+        return textwrap.dedent(f"""\
+            from transformers import BertModel
+
+            from tlcourse.bert import load_model, load_tokenizer
+            from tlcourse.inspection import attention_maps
+
+            model = load_model(BertModel, {name!r}, attn_implementation="eager")
+            pieces, weights = attention_maps(model, load_tokenizer({name!r}), {text!r})
+            result = weights[{layer - 1}]{which}
+            print(pieces)
+            print(result.round(2))
+            """)

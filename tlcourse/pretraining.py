@@ -1,0 +1,263 @@
+"""Lesson 5: pretrain a BERT by masked characters and sentence pairs, with a state to resume."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from transformers import BertForPreTraining, BertTokenizer
+
+from tlcourse.masking import Documents, collate_pairs, draw_pairs
+from tlcourse.training import Progress, check_finite
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def pretraining_losses(
+    model: BertForPreTraining, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """MLM and NSP loss; their sum is what ``model(**batch).loss`` gives.
+
+    The decoder sees the masked places only, about a seventh of all: the same loss for less work.
+    """
+    states = model.bert(
+        batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        token_type_ids=batch["token_type_ids"],
+    )
+    chosen = batch["labels"] != -100
+    logits = model.cls.predictions(states.last_hidden_state[chosen])
+    mlm = torch.nn.functional.cross_entropy(logits.float(), batch["labels"][chosen])
+    pair_logits = model.cls.seq_relationship(states.pooler_output)
+    nsp = torch.nn.functional.cross_entropy(pair_logits.float(), batch["next_sentence_label"])
+    return mlm, nsp
+
+
+class PretrainingLosses(torch.nn.Module):
+    """A model whose forward pass gives `pretraining_losses`, as data-parallel training needs."""
+
+    def __init__(self, model: BertForPreTraining) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """MLM and NSP loss of a batch."""
+        return pretraining_losses(self.model, batch)
+
+
+@dataclass
+class PretrainingHistory:
+    """What `pretrain` went through.
+
+    Attributes
+    ----------
+    mlm, nsp : list of float
+        The two losses on each step's batch.
+    checks : list of dict
+        What ``on_check`` returned, each with its step.
+    """
+
+    mlm: list[float] = field(default_factory=list)
+    nsp: list[float] = field(default_factory=list)
+    checks: list[dict[str, float]] = field(default_factory=list)
+
+
+def pretrain(
+    model: BertForPreTraining,
+    documents: Documents,
+    tokenizer: BertTokenizer,
+    *,
+    stages: Sequence[tuple[int, int, int]],
+    learning_rate: float,
+    warmup: int,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+    state: Path | None = None,
+    keep_every: int = 250,
+    check_at: Sequence[int] = (),
+    on_check: Callable[[int], dict[str, float]] | None = None,
+    progress: Progress | None = None,
+    accelerator: Accelerator | None = None,
+) -> PretrainingHistory:
+    """Train on masked characters and sentence pairs with AdamW.
+
+    The learning rate rises over ``warmup`` steps and then falls in a line to 0. What a step
+    draws depends on the seed, the step and the process alone, so a run that goes on from a
+    ``state`` file sees what it would have seen.
+
+    Parameters
+    ----------
+    model : transformers.BertForPreTraining
+    documents : Documents
+    tokenizer : transformers.BertTokenizer
+    stages : sequence of (int, int, int)
+        Steps, examples a step (in each process) and pieces an example, one stage after another;
+        BERT itself took short examples first.
+    learning_rate : float
+        The highest.
+    warmup : int
+        Steps.
+    state : pathlib.Path, optional
+        A file to keep the state in, and to go on from if it is there.
+    keep_every : int
+        Steps between two writings of that file.
+    check_at : sequence of int
+        Steps after which ``on_check`` is called with the step; 0 is before the first.
+    progress : callable, optional
+        See `tlcourse.training.Progress`.
+    accelerator : accelerate.Accelerator, optional
+        For several processes or another precision; plain training on one CPU if left out.
+
+    Returns
+    -------
+    PretrainingHistory
+
+    Reference
+    ---------
+    Devlin et al. (2019), BERT: pre-training of deep bidirectional transformers.
+    """
+    steps = sum(stage[0] for stage in stages)
+    sizes = [stage[1:] for stage in stages for _ in range(stage[0])]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay
+    )
+    history = PretrainingHistory()
+    first = load_state(state, model, optimizer, history) if state and state.is_file() else 0
+    losses: torch.nn.Module = PretrainingLosses(model)
+    rank, leader, device = 0, True, torch.device("cpu")
+    if accelerator is not None:
+        losses, optimizer = accelerator.prepare(losses, optimizer)
+        rank, leader = accelerator.process_index, accelerator.is_main_process
+        device = accelerator.device
+        begun = accelerator.gather(torch.tensor([first], device=device))
+        if len(begun.unique()) > 1:
+            raise ValueError(
+                f"the processes begin at the steps {begun.tolist()}: they do not see the same "
+                f"state file; put {state} into a folder that all of them share"
+            )
+
+    def check(step: int) -> None:
+        if on_check is not None and step in check_at:
+            history.checks.append({"step": step, **on_check(step)})
+
+    if first == 0:
+        check(0)
+    for step in range(first, steps):
+        batch_size, max_length = sizes[step]
+        torch.manual_seed(1_000_003 * seed + 1_009 * step + rank)
+        draw = np.random.default_rng([seed, rank, step])
+        pairs = draw_pairs(documents, batch_size, max_length, draw)
+        batch = {name: part.to(device) for name, part in collate_pairs(pairs, tokenizer).items()}
+        rate = min((step + 1) / max(warmup, 1), (steps - step) / max(steps - warmup, 1))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * rate
+        model.train()
+        mlm, nsp = losses(batch)
+        optimizer.zero_grad()
+        if accelerator is None:
+            (mlm + nsp).backward()
+        else:
+            accelerator.backward(mlm + nsp)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        check_finite(mlm.item() + nsp.item(), step)
+        history.mlm.append(mlm.item())
+        history.nsp.append(nsp.item())
+        check(step + 1)
+        if state and leader and (step + 1) % keep_every == 0:
+            save_state(state, model, optimizer, history)
+        if progress is not None:
+            progress((step + 1) / steps)
+    return history
+
+
+def save_state(
+    path: Path,
+    model: BertForPreTraining,
+    optimizer: torch.optim.Optimizer,
+    history: PretrainingHistory,
+) -> None:
+    """Write a running pretraining's weights, moments and history, whole or not at all."""
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        moments = optimizer.state[parameter]
+        tensors[f"weight {name}"] = parameter.detach()
+        tensors[f"mean {name}"] = moments["exp_avg"]
+        tensors[f"square {name}"] = moments["exp_avg_sq"]
+    unfinished = path.with_suffix(".tmp")
+    save_file(tensors, unfinished, {"history": json.dumps(asdict(history))})
+    os.replace(unfinished, path)
+
+
+def load_state(
+    path: Path,
+    model: BertForPreTraining,
+    optimizer: torch.optim.Optimizer,
+    history: PretrainingHistory,
+) -> int:
+    """Go on from what `save_state` wrote; returns the steps done."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as stored:
+        for name, values in json.loads(stored.metadata()["history"]).items():
+            getattr(history, name).extend(values)
+        steps = len(history.mlm)
+        for name, parameter in model.named_parameters():
+            with torch.no_grad():
+                parameter.copy_(stored.get_tensor(f"weight {name}"))
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(steps)),
+                "exp_avg": stored.get_tensor(f"mean {name}"),
+                "exp_avg_sq": stored.get_tensor(f"square {name}"),
+            }
+    return steps
+
+
+def pretraining_scores(
+    model: BertForPreTraining, batches: Sequence[dict[str, torch.Tensor]]
+) -> dict[str, float]:
+    """Mean MLM and NSP loss over some batches and the share of right characters and pairs.
+
+    Returns
+    -------
+    dict
+        ``mlm`` and ``nsp`` in nats; ``mlm_accuracy`` and ``nsp_accuracy``, 0 … 1.
+    """
+    model.eval()
+    sums, characters, pairs = np.zeros(4), 0, 0
+    with torch.no_grad():
+        for given in batches:
+            batch = {name: part.to(model.device) for name, part in given.items()}
+            inputs = ("input_ids", "attention_mask", "token_type_ids")
+            states = model.bert(**{name: batch[name] for name in inputs})
+            chosen, judged = batch["labels"] != -100, batch["next_sentence_label"] != -100
+            tasks = (
+                (model.cls.predictions(states[0][chosen]), batch["labels"][chosen]),
+                (
+                    model.cls.seq_relationship(states[1][judged]),
+                    batch["next_sentence_label"][judged],
+                ),
+            )
+            for place, (logits, labels) in enumerate(tasks):
+                sums[place] += torch.nn.functional.cross_entropy(
+                    logits, labels, reduction="sum"
+                ).item()
+                sums[2 + place] += (logits.argmax(-1) == labels).sum().item()
+            characters += int(chosen.sum())
+            pairs += int(judged.sum())
+    mlm, nsp, right, ordered = sums / [characters, pairs, characters, pairs]
+    return {
+        "mlm": round(float(mlm), 4),
+        "nsp": round(float(nsp), 4),
+        "mlm_accuracy": round(float(right), 4),
+        "nsp_accuracy": round(float(ordered), 4),
+    }
