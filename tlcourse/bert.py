@@ -24,10 +24,9 @@ from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer
 from transformers.utils import logging
 
 from tlcourse.encoders import masked_mean
-from tlcourse.finetuning import batches
 from tlcourse.paths import data_dir
 from tlcourse.sources import fetch
-from tlcourse.training import Progress, check_finite, checker
+from tlcourse.training import Progress, batches, check_finite, checker
 
 Model = TypeVar("Model", bound=BertPreTrainedModel)
 Inputs = Mapping[str, torch.Tensor]

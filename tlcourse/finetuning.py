@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +22,15 @@ from tlcourse.freezing import (
     weight_penalty,
 )
 from tlcourse.tasks import Encoded
-from tlcourse.training import Progress, check_finite, check_lambda, checker, predict, scores
+from tlcourse.training import (
+    Progress,
+    batches,
+    check_finite,
+    check_lambda,
+    checker,
+    predict,
+    scores,
+)
 
 RATES = ("constant", "slanted triangular")
 PENALTIES = ("none", "weight decay", "L2-SP")
@@ -129,12 +137,6 @@ def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:
     """
     check_lambda(lam)
     return lam * pre + (1 - lam) * fine
-
-
-def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Row numbers of one batch after the other, for ever; every row once an epoch."""
-    while True:
-        yield from torch.randperm(n, generator=generator).split(size)
 
 
 def tune(

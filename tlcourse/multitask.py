@@ -16,11 +16,18 @@ from torchjd.scalarization import UW
 
 from tlcourse.conflict import project_conflicts, trunk_parameters
 from tlcourse.encoders import LAYERS, MultitaskModel
-from tlcourse.finetuning import batches, mixture, next_word_loss
+from tlcourse.finetuning import mixture, next_word_loss
 from tlcourse.freezing import set_trainable
 from tlcourse.task_weights import loss_parts, mean_loss, relative_weights, sampling_probabilities
 from tlcourse.tasks import Encoded
-from tlcourse.training import Progress, check_finite, check_lambda, checker, scores
+from tlcourse.training import (
+    Progress,
+    batches,
+    check_finite,
+    check_lambda,
+    checker,
+    scores,
+)
 
 METHODS = ("weights", "uncertainty", "PCGrad")
 

@@ -9,10 +9,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from tlcourse.encoders import LAYERS, MultitaskModel
-from tlcourse.finetuning import batches
 from tlcourse.freezing import set_trainable
 from tlcourse.tasks import Encoded
-from tlcourse.training import Progress, check_finite
+from tlcourse.training import Progress, batches, check_finite
 
 
 def trunk_distance(a: MultitaskModel, b: MultitaskModel) -> torch.Tensor:

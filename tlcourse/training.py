@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,14 @@ def check_lambda(lam: float) -> None:
     """Refuse a λ outside 0 … 1."""
     if not 0 <= lam <= 1:
         raise ValueError(f"lam must lie between 0 and 1, got {lam}")
+
+
+def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Row numbers of one batch after the other, for ever; every row once an epoch."""
+    import torch
+
+    while True:
+        yield from torch.randperm(n, generator=generator).split(size)
 
 
 def checker(

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from tlcourse.encoders import Encoder
-from tlcourse.finetuning import batches, distance_loss
+from tlcourse.finetuning import distance_loss
 from tlcourse.runs.engine import Sweep
 from tlcourse.tasks import Encoded, load_task
-from tlcourse.training import Progress, check_finite
+from tlcourse.training import Progress, batches, check_finite
 
 POSITIONS = ("same position", "next word")
 LOSSES = ("distance, as written", "distance, target detached", "cross-entropy")

@@ -206,19 +206,20 @@ def _makes_sense(row: Mapping[str, Any]) -> bool:
     return row["start"] == "own BERT" if row["frozen"] else row["learning_rate"] == RATES[0]
 
 
+HOW = {"start": STARTS, "frozen": (0, LAYERS), "learning_rate": RATES}
 SWEEPS = (
     Sweep(
         "own_bert_labels",
         "The own BERT tuned on Chinese reviews, and its shape from scratch",
         tune_zh,
-        {"start": STARTS, "frozen": (0, LAYERS), "learning_rate": RATES, "labels": LABELS},
+        {**HOW, "labels": LABELS},
         keep=_makes_sense,
     ),
     Sweep(
         "named_entities",
         "Persons, places and organisations in Chinese news, on the own BERT and from scratch",
         tag_entities,
-        {"start": STARTS, "frozen": (0, LAYERS), "learning_rate": RATES, "lines": LINES},
+        {**HOW, "lines": LINES},
         keep=_makes_sense,
     ),
     Sweep(
