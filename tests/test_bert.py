@@ -87,13 +87,6 @@ def test_attention_names_what_does_not_fit():
         attention(*torch.zeros(3, 2, 4), torch.zeros(2, 2, dtype=torch.bool))
 
 
-def test_without_the_root_the_scores_grow_with_the_width():
-    for width in (16, 256):
-        Q, K = torch.randn(2, 2000, width, generator=torch.Generator().manual_seed(0))
-        scores = (Q * K).sum(-1)
-        assert float(scores.std()) == pytest.approx(math.sqrt(width), rel=0.1)
-
-
 @pytest.mark.parametrize("name", ["minilm", "bert-zh"])
 def test_one_real_layer_is_attention_by_hand(name):
     model = bert.load_model(BertModel, name, attn_implementation="eager")
@@ -187,6 +180,25 @@ def test_losses_are_the_librarys(tokenizer, folder):
     assert scores["nsp"] == pytest.approx(float(nsp), abs=1e-3)
 
 
+def test_a_batch_without_any_sentence_b(tokenizer, folder):
+    model = bert.load_model(BertForPreTraining, folder)
+    documents = masking.encode_documents(["好好好好好好"] * 4, tokenizer)
+    torch.manual_seed(0)
+    pairs = masking.draw_pairs(documents, 40, 24, np.random.default_rng(0))
+    batch = masking.collate_pairs(pairs, tokenizer)
+    mlm, nsp = pretraining.pretraining_losses(model, batch)
+    assert float(mlm) > 0
+    assert float(nsp) == 0
+    assert math.isnan(pretraining.pretraining_scores(model, [batch])["nsp"])
+
+
+def test_documents_that_cannot_be_used(tokenizer):
+    with pytest.raises(ValueError, match="none of the 2 texts"):
+        masking.encode_documents(["", "好"], tokenizer)
+    with pytest.raises(ValueError, match="5 or more"):
+        masking.draw_pairs(_documents(tokenizer), 2, 4, np.random.default_rng(0))
+
+
 def test_the_unigram_loss_is_reached_without_reading(tokenizer, folder):
     """A model whose decoder has only its bias left guesses by frequency."""
     documents = _documents(tokenizer)
@@ -245,7 +257,7 @@ def test_pretraining_runs_under_launchers(processes, tokenizer, tmp_path):
         f"texts = {TEXTS!r}\n"
         "recipes.load_documents = lambda split: texts * 5\n"
         "recipes.tuned_accuracy = lambda model, tokenizer: 0.5\n"
-        "recipes.mlm_by_place = lambda model, tokenizer: [0.0, 0.0]\n"
+        "recipes.mlm_by_place = lambda model, documents, tokenizer: [0.0, 0.0]\n"
         f"recipes.SHAPE = {SHAPE!r}\n"
         "recipes.VECTORS = {**recipes.VECTORS, 'vector_size': 16, 'epochs': 1}\n"
         "recipes.RECIPE = {**recipes.RECIPE, 'stages': [(4, 4, 24)], 'warmup': 1}\n"
@@ -279,9 +291,15 @@ def test_checkpoints_by_name_or_folder(tmp_path, folder):
     assert bert.checkpoint_folder(folder) == folder
     with pytest.raises(ValueError, match=r"no config\.json"):
         bert.checkpoint_folder(str(tmp_path))
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ValueError, match="'gpt2'"):
-        bert.checkpoint_folder(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    with pytest.raises(ValueError, match="'roberta'"):
+        bert.load_model(BertMeanClassifier, str(tmp_path))
+
+
+def test_the_own_bert_reads_full_width_forms():
+    tokenizer = bert.load_tokenizer("bert-zh")
+    assert tokenizer.tokenize("好，ＡＢ！") == tokenizer.tokenize("好,ab!")
+    assert tokenizer.unk_token not in tokenizer.tokenize("好，ＡＢ！")
 
 
 def test_a_new_head_depends_on_the_seed_alone(folder):
@@ -350,8 +368,11 @@ def test_frozen_layers_keep_their_weights_and_have_no_dropout(folder, data):
     bert._training_mode(model)
     assert not any(m.training for m in model.bert.encoder.layer[1].modules())
     assert all(m.training for m in model.bert.encoder.layer[2].modules())
+    for cut in (partial_tuning.freeze, partial_tuning.upper_part):
+        with pytest.raises(ValueError, match="between 0 and 3"):
+            cut(model, 4)
     with pytest.raises(ValueError, match="between 0 and 3"):
-        partial_tuning.freeze(model, 4)
+        partial_tuning.frozen_states(model, data[0], 4)
 
 
 @pytest.mark.parametrize("method", partial_tuning.METHODS)
@@ -408,7 +429,13 @@ def test_filling_blanks(folder, tokenizer):
         values = [value for _, value in guesses]
         assert values == sorted(values, reverse=True)
         assert not any(piece.startswith("[") for piece, _ in guesses)
-    for text, words in (("", "empty"), ("好" * 121, "at most 120"), ("没有", "no blank")):
+    assert found == inspection.fill_mask(model, tokenizer, "这本_很_。", 3)
+    for text, words in (
+        ("", "empty"),
+        ("好" * 121, "at most 120"),
+        ("㍿" * 40 + "_", "161 characters"),  # each of them is short for four
+        ("没有", "no blank"),
+    ):
         with pytest.raises(ValueError, match=words):
             inspection.fill_mask(model, tokenizer, text)
 
@@ -419,6 +446,8 @@ def test_attention_maps_need_the_eager_kernels(folder, tokenizer):
     assert pieces == ["[CLS]", *"这本书很好", "[SEP]"]
     assert weights.shape == (3, 2, 7, 7)
     assert weights.sum(-1) == pytest.approx(np.ones((3, 2, 7)), abs=1e-5)
+    with pytest.raises(ValueError, match="eager"):
+        inspection.attention_maps(bert.load_model(BertModel, folder), tokenizer, "这本书很好")
 
 
 def test_attributions_add_up_to_the_difference_of_the_logits(folder, tokenizer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from tokenizers import normalizers
 from torch import nn
 from transformers import (
     BertConfig,
@@ -77,27 +78,24 @@ def checkpoint_folder(name: str) -> str:
     Raises
     ------
     ValueError
-        If it is a folder that holds no BERT.
+        If it is a folder that holds no checkpoint.
     """
     if name == "minilm":
-        folder = fetch("minilm")
-    elif name == "bert-zh":
-        folder = data_dir() / "models" / name
-    else:
-        folder = Path(name)
-        if not folder.is_dir():
-            return name
-    place = folder / "config.json"
-    kind = json.loads(place.read_text(encoding="utf8")).get("model_type") if place.is_file() else ""
-    if kind != "bert":
-        found = f"a checkpoint of type {kind!r}" if kind else "no config.json"
-        raise ValueError(f"{folder} must hold a BERT checkpoint; it holds {found}")
-    return str(folder)
+        return str(fetch("minilm"))
+    if name == "bert-zh":
+        return str(data_dir() / "models" / name)
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        raise ValueError(f"{name} must hold a BERT checkpoint; it holds no config.json")
+    return name
 
 
 def load_tokenizer(name: str) -> BertTokenizer:
     """The tokenizer of a checkpoint, see `checkpoint_folder`."""
-    return BertTokenizer.from_pretrained(checkpoint_folder(name))
+    tokenizer = BertTokenizer.from_pretrained(checkpoint_folder(name))
+    if name == "bert-zh":  # it has pieces for plain forms only: "," and no "，"
+        backend = tokenizer.backend_tokenizer
+        backend.normalizer = normalizers.Sequence([normalizers.NFKC(), backend.normalizer])
+    return tokenizer
 
 
 def load_model(
@@ -122,8 +120,16 @@ def load_model(
     -------
     transformers.PreTrainedModel
         In float32 and in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is no BERT: its weights would not be found, and random ones taken.
     """
     place = checkpoint_folder(name)
+    found = BertConfig.get_config_dict(place)[0].get("model_type")
+    if found != "bert":
+        raise ValueError(f"{place} must hold a BERT checkpoint; it holds one of type {found!r}")
     torch.manual_seed(seed)
     with _quiet():
         if scratch:
@@ -131,18 +137,22 @@ def load_model(
         return kind.from_pretrained(place, dtype=torch.float32, **options)
 
 
+_QUIET = threading.Lock()  # the library's verbosity is global, and live runs are threads
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the report that a new head's weights were not in the checkpoint."""
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
+    with _QUIET:
+        before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(before)
+            if bars:
+                logging.enable_progress_bar()
 
 
 def encode(
@@ -235,8 +245,10 @@ def fine_tune(
             f"{len(inputs['attention_mask'])} and {len(labels)}"
         )
     trained = [item for item in model.named_parameters() if item[1].requires_grad]
-    plain = [value for name, value in trained if name.endswith("bias") or "LayerNorm" in name]
-    decayed = [value for name, value in trained if not any(value is item for item in plain)]
+    plain: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
+    for name, value in trained:
+        (plain if name.endswith("bias") or "LayerNorm" in name else decayed).append(value)
     groups: list[dict[str, Any]] = [{"params": plain, "weight_decay": 0.0}, {"params": decayed}]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, round(warmup * steps), steps)

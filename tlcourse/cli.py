@@ -114,7 +114,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     print(f"tlcourse {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for name in (
         "jupyterlab", "ipykernel", "ipywidgets", "torch", "transformers", "gensim", "matplotlib",
-        "nbval", "numpy", "scikit-learn",
+        "nbval", "numpy", "scikit-learn", "accelerate", "captum", "peft", "seqeval",
     ):  # fmt: skip
         try:
             print(f"  {name} {importlib.metadata.version(name)}")
@@ -140,7 +140,11 @@ def run_doctor(options: argparse.Namespace) -> int:
         if not (data_dir() / "vectors" / f"{name}.npz").is_file():
             faults.append((f"our vectors {name!r} are missing", f"tlcourse vectors {name}"))
     for name in _model_names():
-        if not (data_dir() / "models" / f"{name}.safetensors").is_file():
+        place = data_dir() / "models" / name
+        if not any(
+            path.is_file()
+            for path in (place.with_suffix(".safetensors"), place / "model.safetensors")
+        ):
             faults.append((f"our model {name!r} is missing", f"tlcourse pretrain {name}"))
     browser = find_chromium()
     print(f"  Chromium: {browser or 'none; needed only for the browser tests'}")
@@ -157,7 +161,7 @@ def _model_names() -> list[str]:
         from tlcourse.runs import models
     except ImportError:  # the missing package is told by name
         return []
-    return list(models.MODELS)
+    return models.names()
 
 
 def find_chromium() -> str | None:

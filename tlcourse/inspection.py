@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-
-from tlcourse.text import normalise
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, BertModel, BertPreTrainedModel, BertTokenizer
@@ -16,13 +16,13 @@ MAX_CHARACTERS = 120
 
 
 def check_text(text: str) -> str:
-    """Refuse text that is empty or too long to look at.
+    """The text with full-width forms replaced; refused if it is empty or too long to look at.
 
     Raises
     ------
     ValueError
     """
-    text = text.strip()
+    text = unicodedata.normalize("NFKC", text).strip()  # first, since it can make a text longer
     if not text:
         raise ValueError("the text is empty; type a sentence")
     if len(text) > MAX_CHARACTERS:
@@ -57,9 +57,7 @@ def fill_mask(
     ValueError
         If the text is empty, too long or has no blank.
     """
-    text = normalise(check_text(text))
-    for blank in ("[mask]", "_"):
-        text = text.replace(blank, tokenizer.mask_token)
+    text = re.sub(r"(?i)\[mask\]|_", tokenizer.mask_token, check_text(text))
     batch = tokenizer(text, return_tensors="pt")
     blanks = batch["input_ids"][0] == tokenizer.mask_token_id
     if not blanks.any():

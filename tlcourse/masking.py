@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,20 +76,37 @@ class Documents:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Each document's share of all pieces, float64: how likely `draw_pairs` takes it."""
+        sizes = np.array([len(item) for item in self.ids], dtype=float)
+        return sizes / sizes.sum()
+
 
 def encode_documents(texts: Sequence[str], tokenizer: BertTokenizer) -> Documents:
-    """Cut texts into clauses at their punctuation, and clauses into pieces."""
-    clauses = [_CLAUSE.findall(normalise(text)) or ["。"] for text in texts]
-    flat = [clause for document in clauses for clause in document]
-    pieces = iter(tokenizer(flat, add_special_tokens=False)["input_ids"])
+    """Cut texts into clauses at their punctuation, and clauses into pieces.
+
+    Raises
+    ------
+    ValueError
+        If no text has two pieces or more.
+    """
+    documents = [_CLAUSE.findall(normalise(text)) or ["。"] for text in texts]
+    # Whole texts, since clause by clause takes twice as long.
+    whole = ["".join(clauses) for clauses in documents]
+    found = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
     ids, starts = [], []
-    for document in clauses:
-        parts = [next(pieces) for _ in document]
-        ids.append(np.array([piece for part in parts for piece in part], dtype=np.int64))
-        lengths = [0, *(len(part) for part in parts[:-1])]
-        starts.append(np.cumsum(lengths))
-    keep = [row for row, item in enumerate(ids) if len(item) > 1]
-    return Documents([ids[row] for row in keep], [starts[row] for row in keep])
+    for clauses, pieces, places in zip(
+        documents, found["input_ids"], found["offset_mapping"], strict=True
+    ):
+        if len(pieces) > 1:
+            begins = np.cumsum([0, *(len(clause) for clause in clauses[:-1])])
+            first = np.searchsorted([begin for begin, _ in places], begins)
+            ids.append(np.array(pieces, dtype=np.int64))
+            starts.append(first[first < len(pieces)])  # a clause may have no piece
+    if not ids:
+        raise ValueError(f"none of the {len(texts)} texts has two characters or more")
+    return Documents(ids, starts)
 
 
 def draw_pairs(
@@ -116,13 +134,22 @@ def draw_pairs(
         1 if it is from elsewhere (BERT's own order), −100 if the window has one clause only
         and so no B.
 
+    Raises
+    ------
+    ValueError
+        If max_length leaves no room for two pieces.
+
     Reference
     ---------
     Devlin et al. (2019), BERT, appendix A.
     """
     room = max_length - 3
-    sizes = np.array([len(item) for item in documents.ids], dtype=float)
-    rows = generator.choice(len(sizes), size=2 * n, p=sizes / sizes.sum())
+    if room < 2:
+        raise ValueError(
+            "max_length must be 5 or more, for three special pieces and two others; "
+            f"got {max_length}"
+        )
+    rows = generator.choice(len(documents), size=2 * n, p=documents.shares)
     pairs = []
     for row, other in zip(rows[:n], rows[n:], strict=True):
         ids, starts = documents.ids[row], documents.starts[row]
@@ -166,6 +193,17 @@ def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: BertTokenizer) -> 
     batch = dict(collator(examples))
     labels = [pair["next_sentence_label"] for pair in pairs]
     return {**batch, "next_sentence_label": torch.tensor(labels)}
+
+
+def masked_batches(
+    documents: Documents, tokenizer: BertTokenizer, n: int, max_length: int, batch_size: int = 64
+) -> list[dict[str, Any]]:
+    """The same masked sentence pairs each time, to judge a model on; see `draw_pairs`."""
+    torch.manual_seed(0)
+    pairs = draw_pairs(documents, n, max_length, np.random.default_rng(0))
+    return [
+        collate_pairs(pairs[row : row + batch_size], tokenizer) for row in range(0, n, batch_size)
+    ]
 
 
 def unigram_loss(

@@ -30,9 +30,7 @@ def freeze(model: BertPreTrainedModel, layers: int) -> None:
     ValueError
         If the model has fewer layers.
     """
-    depth = model.config.num_hidden_layers
-    if not 0 <= layers <= depth:
-        raise ValueError(f"layers must lie between 0 and {depth}, got {layers}")
+    _check_layers(model, layers)
     body = _body(model)
     lower = [body.embeddings, *body.encoder.layer[:layers]] if layers else []
     model.requires_grad_(True)
@@ -100,14 +98,20 @@ def frozen_states(
     inputs : mapping
         As `encode` gives them.
     layers : int
-        How many, at least 1.
+        How many.
 
     Returns
     -------
     dict
         ``inputs_embeds``, float32, shape (n, length, width): what the next layer would read;
         and ``attention_mask``.
+
+    Raises
+    ------
+    ValueError
+        If the model has fewer layers.
     """
+    _check_layers(model, layers)
     model.eval()
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     states = torch.zeros(*ids.shape, model.config.hidden_size)
@@ -124,6 +128,7 @@ def upper_part(model: BertPreTrainedModel, layers: int) -> Any:
 
     It shares its weights with ``model``, so training it trains ``model``.
     """
+    _check_layers(model, layers)
     with torch.device("meta"):  # a frame without weights of its own
         upper: Any = type(model)(model.config)
     upper.bert = _part(model, layers, model.config.num_hidden_layers)
@@ -145,6 +150,12 @@ def above(
     if not layers:
         return model, inputs
     return upper_part(model, layers), frozen_states(model, inputs, layers)
+
+
+def _check_layers(model: BertPreTrainedModel, layers: int) -> None:
+    depth = model.config.num_hidden_layers
+    if not 0 <= layers <= depth:
+        raise ValueError(f"layers must lie between 0 and {depth}, got {layers}")
 
 
 def _body(model: BertPreTrainedModel) -> BertModel:

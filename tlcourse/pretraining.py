@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import BertForPreTraining, BertTokenizer
 
 from tlcourse.masking import Documents, collate_pairs, draw_pairs
@@ -25,6 +26,20 @@ def pretraining_losses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """MLM and NSP loss; their sum is what ``model(**batch).loss`` gives.
 
+    A task without an example in the batch has loss 0.
+    """
+    mlm, nsp = (
+        cross_entropy(logits.float(), labels) if len(labels) else 0 * logits.sum()
+        for logits, labels in _judged(model, batch)
+    )
+    return mlm, nsp
+
+
+def _judged(
+    model: BertForPreTraining, batch: dict[str, torch.Tensor]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Logits and labels of the masked places, then of the pairs that have a sentence B.
+
     The decoder sees the masked places only, about a seventh of all: the same loss for less work.
     """
     states = model.bert(
@@ -32,12 +47,12 @@ def pretraining_losses(
         attention_mask=batch["attention_mask"],
         token_type_ids=batch["token_type_ids"],
     )
-    chosen = batch["labels"] != -100
-    logits = model.cls.predictions(states.last_hidden_state[chosen])
-    mlm = torch.nn.functional.cross_entropy(logits.float(), batch["labels"][chosen])
-    pair_logits = model.cls.seq_relationship(states.pooler_output)
-    nsp = torch.nn.functional.cross_entropy(pair_logits.float(), batch["next_sentence_label"])
-    return mlm, nsp
+    chosen, pairs = batch["labels"] != -100, batch["next_sentence_label"] != -100
+    yield model.cls.predictions(states.last_hidden_state[chosen]), batch["labels"][chosen]
+    yield (
+        model.cls.seq_relationship(states.pooler_output[pairs]),
+        batch["next_sentence_label"][pairs],
+    )
 
 
 class PretrainingLosses(torch.nn.Module):
@@ -160,6 +175,7 @@ def pretrain(
             group["lr"] = learning_rate * rate
         model.train()
         mlm, nsp = losses(batch)
+        check_finite(mlm.item() + nsp.item(), step)
         optimizer.zero_grad()
         if accelerator is None:
             (mlm + nsp).backward()
@@ -167,7 +183,6 @@ def pretrain(
             accelerator.backward(mlm + nsp)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        check_finite(mlm.item() + nsp.item(), step)
         history.mlm.append(mlm.item())
         history.nsp.append(nsp.item())
         check(step + 1)
@@ -233,28 +248,16 @@ def pretraining_scores(
         ``mlm`` and ``nsp`` in nats; ``mlm_accuracy`` and ``nsp_accuracy``, 0 … 1.
     """
     model.eval()
-    sums, characters, pairs = np.zeros(4), 0, 0
+    sums, counts = np.zeros((2, 2)), np.zeros(2)
     with torch.no_grad():
         for given in batches:
             batch = {name: part.to(model.device) for name, part in given.items()}
-            inputs = ("input_ids", "attention_mask", "token_type_ids")
-            states = model.bert(**{name: batch[name] for name in inputs})
-            chosen, judged = batch["labels"] != -100, batch["next_sentence_label"] != -100
-            tasks = (
-                (model.cls.predictions(states[0][chosen]), batch["labels"][chosen]),
-                (
-                    model.cls.seq_relationship(states[1][judged]),
-                    batch["next_sentence_label"][judged],
-                ),
-            )
-            for place, (logits, labels) in enumerate(tasks):
-                sums[place] += torch.nn.functional.cross_entropy(
-                    logits, labels, reduction="sum"
-                ).item()
-                sums[2 + place] += (logits.argmax(-1) == labels).sum().item()
-            characters += int(chosen.sum())
-            pairs += int(judged.sum())
-    mlm, nsp, right, ordered = sums / [characters, pairs, characters, pairs]
+            for task, (logits, labels) in enumerate(_judged(model, batch)):
+                sums[0, task] += cross_entropy(logits, labels, reduction="sum").item()
+                sums[1, task] += (logits.argmax(-1) == labels).sum().item()
+                counts[task] += len(labels)
+    with np.errstate(invalid="ignore"):  # NaN for a task without an example
+        (mlm, nsp), (right, ordered) = sums / counts
     return {
         "mlm": round(float(mlm), 4),
         "nsp": round(float(nsp), 4),

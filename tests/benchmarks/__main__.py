@@ -102,17 +102,18 @@ def live_runs() -> None:
 
 
 def frozen_layers() -> None:
-    """The same two epochs three ways: cached activations, each step in full, the library's Trainer."""
+    """The same epochs three ways: cached activations, each step in full, the library's Trainer."""
     import tempfile
 
     import torch
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     from tlcourse import bert, partial_tuning
     from tlcourse.runs.bert import MAX_LENGTH, reviews
 
     torch.set_num_threads(1)
-    train = reviews().subset("train").sample(128, 0)
+    n, epochs, batch_size = 128, 4, 16
+    train = reviews().subset("train").sample(n, 0)
     inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, MAX_LENGTH)
     labels = torch.from_numpy(train.labels)
     rows = [
@@ -129,23 +130,28 @@ def frozen_layers() -> None:
         model = fresh(layers)
         start = time.perf_counter()
         part, states = partial_tuning.above(model, inputs, cached)
-        bert.fine_tune(part, states, labels, steps=16, learning_rate=3e-4)
+        bert.fine_tune(
+            part, states, labels, steps=epochs * n // batch_size, learning_rate=3e-4,
+            batch_size=batch_size,
+        )  # fmt: skip
         return time.perf_counter() - start
 
     def trainer(layers):
         with tempfile.TemporaryDirectory() as folder:
             options = TrainingArguments(
-                folder, num_train_epochs=2, per_device_train_batch_size=16, learning_rate=3e-4,
+                folder, num_train_epochs=epochs, per_device_train_batch_size=batch_size, learning_rate=3e-4,
                 use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
-                disable_tqdm=True, warmup_steps=2, weight_decay=0.01,
+                disable_tqdm=True, warmup_steps=3, weight_decay=0.01,
             )  # fmt: skip
             work = Trainer(fresh(layers), options, train_dataset=rows)
+            work.remove_callback(PrinterCallback)
             start = time.perf_counter()
             work.train()
             return time.perf_counter() - start
 
+    what = f"{n} texts, {epochs} epochs"
     for layers in (0, 4, 6):
-        _row(f"MiniLM, k = {layers}: 128 texts, 2 epochs, cached", f"{tuned(layers, layers):.1f} s")
+        _row(f"MiniLM, k = {layers}: {what}, cached", f"{tuned(layers, layers):.1f} s")
         _row(f"MiniLM, k = {layers}: the same, uncached", f"{tuned(layers, 0):.1f} s")
         _row(f"MiniLM, k = {layers}: the same by Trainer", f"{trainer(layers):.1f} s")
 

@@ -24,6 +24,9 @@ def _attention(answer: Callable) -> None:
     weights = _softmax(hidden)
     late = _softmax(scaled) * mask
     found = answer(Q.copy(), K.copy(), V.copy(), mask.copy())
+    if isinstance(found, (tuple, list)) and len(found) == 2:
+        raise Mistake("two things came back; return the output alone.")
+    powers = np.where(mask, np.exp(scaled), 0)
     if np.isnan(as_array(found, "the output")).all():
         raise Mistake(
             "everything is NaN. Either the softmax runs over the wrong axis, down the columns, "
@@ -65,6 +68,13 @@ def _attention(answer: Callable) -> None:
             )
             @ V,
             "these are the weights; multiply them by V.": weights,
+            "the softmax is missing: the scores themselves are no weights.": np.where(
+                mask, scaled, 0
+            )
+            @ V,
+            "the weights do not sum to 1: divide each row by its sum.": powers @ V,
+            "the softmax runs over the whole matrix: each row, one for each query, must sum to "
+            "1.": powers / powers.sum() @ V,
         },
     )
 
@@ -140,7 +150,11 @@ def _macro_f1(answer: Callable) -> None:
         recall = hit / actual
         p, r = precision.mean(), recall.mean()
         said = predicted > 0
-        wrong: Mapping[str, float] = {
+        wrong: Mapping[str, float | np.ndarray] = {
+            "this is the F1 of each class; macro-F1 is their mean.": each,
+            "each F1 is half of what it should be: F1 = 2·TP / (predicted + actual).": (
+                each.mean() / 2
+            ),
             "this is the mean over the classes that were predicted: one that never was counts "
             "too, with an F1 of 0.": each[said].mean() if not said.all() else np.nan,
             "this is the accuracy. On an unbalanced set it is high for a classifier that knows "

@@ -32,6 +32,11 @@ def judge_freezing(answer: Callable) -> None:
         stuck = {name for name, value in model.named_parameters() if not value.requires_grad}
         if found is ... and k and not stuck:
             raise NotAttempted
+        if k and not stuck and any("requires_grad" in vars(part) for part in model.modules()):
+            raise Mistake(
+                "module.requires_grad = False only writes a new attribute on the module: call "
+                "module.requires_grad_(False), or set it on each parameter."
+            )
         _judge_frozen(stuck, k, list(before))
         if k and not _repeats(model, k):
             raise Mistake(
@@ -83,8 +88,11 @@ def _judge_frozen(stuck: set[str], k: int, names: list[str]) -> None:
         | within(*(f"{layer}{number}." for number in range(1, k + 1))),
         "you froze the upper layers; the lowest k are asked for.": set(names) - right,
         "the embeddings are frozen although k is 0.": right | within("bert.embeddings."),
-        "the pooler or the classifier is frozen: the head must train.": right
+        "the pooler and the classifier are frozen: the head must train.": right
         | within("bert.pooler.", "classifier."),
+        "the pooler is frozen: it belongs to the head, which must train.": right
+        | within("bert.pooler."),
+        "the classifier is frozen: the head must train.": right | within("classifier."),
         "the whole BERT is frozen, whatever k is.": within("bert."),
     }
     for explanation, wrong in mistakes.items():

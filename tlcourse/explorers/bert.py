@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Hashable
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,7 +16,6 @@ from tlcourse.explorers.controls import choice, menu
 from tlcourse.partial_tuning import METHODS
 from tlcourse.runs.bert import (
     APART,
-    APART_RATES,
     AS_DEPTH,
     LABELS,
     LAYERS,
@@ -28,7 +28,7 @@ from tlcourse.training import Progress
 
 DEPTHS = range(LAYERS + 1)
 LIVE_LAYER_STEPS = 100
-"""A live run may train so many layers times steps: about ten seconds of one core."""
+"""A live run may train so many layers times steps, so that it takes less than 15 seconds."""
 
 
 class FreezeDial(Explorer):
@@ -44,15 +44,15 @@ class FreezeDial(Explorer):
             "labels": choice("labels n", LABELS, 200),
             "learning_rate": choice("learning rate", RATES, RATES[0], "{:g}".format),
         }
+        controls["method"].observe(self._lock_depth, "value")
         super().__init__(controls, **settings)
+
+    def _lock_depth(self, change: Any) -> None:
+        """The depth is the dial of “full” only."""
+        self.controls["frozen"].disabled = change["new"] != "full"
 
     def compute(self, method: str, frozen: int, labels: int, learning_rate: float) -> Result:
         """Recorded scores and costs of the choice, and those along k beside them."""
-        if method in APART and learning_rate not in APART_RATES:
-            raise ValueError(
-                f"{method} was recorded at the rate {APART_RATES[0]:g} only, since so few "
-                "parameters move too slowly otherwise; move the learning rate there"
-            )
         depth = AS_DEPTH.get(method, frozen)
         chosen = method_runs(method, depth, labels=labels, learning_rate=learning_rate)
         return {
@@ -69,7 +69,7 @@ class FreezeDial(Explorer):
         Raises
         ------
         ValueError
-            Where it would take much longer than ten seconds.
+            Where it would take longer than fifteen seconds.
         """
         depth = AS_DEPTH.get(method, frozen)
         work = (LAYERS - depth) * steps_for(labels)
@@ -78,7 +78,9 @@ class FreezeDial(Explorer):
                 "this would take more than fifteen seconds; frozen layers run once, so choose "
                 f"k ≥ 4 with up to {LABELS[1]} labels, or k ≥ 5 (“Copy as code” gives the long run)"
             )
-        return tune_reviews(labels, learning_rate, depth, seed=1000, progress=progress)
+        return tune_reviews(
+            labels, learning_rate, depth, seed=1000, splits=("test",), progress=progress
+        )
 
     def frame_key(self, result: Result) -> Hashable:
         """The labels and the rate."""
@@ -99,8 +101,7 @@ class FreezeDial(Explorer):
             curve = runs.spread(rows, "frozen", metric)
             figures.tidy(axes, title, "frozen layers k, and methods without k")
             figures.band(axes, curve.index, curve["mean"], curve["std"], "full above k")
-            shown = APART if result["learning_rate"] in APART_RATES else ()
-            for place, method in zip(places[LAYERS + 1 :], shown, strict=False):
+            for place, method in zip(places[LAYERS + 1 :], APART, strict=True):
                 table = method_runs(
                     method, 0, labels=result["labels"], learning_rate=result["learning_rate"]
                 )
@@ -142,8 +143,9 @@ class FreezeDial(Explorer):
 
     def code(self, method: str, frozen: int, labels: int, learning_rate: float) -> str:
         """Train with seed 0."""
-        depth = AS_DEPTH.get(method, 0 if method in APART else frozen)
-        more = f", method={method!r}" if method in APART else f", frozen={depth}"
+        more = f", frozen={AS_DEPTH.get(method, frozen)}"
+        if method in APART:
+            more = f", method={method!r}"
         return textwrap.dedent(f"""\
             from tlcourse.runs.bert import tune_reviews
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from transformers import BertForPreTraining, BertModel, BertTokenizer
 
@@ -35,6 +37,15 @@ def _reader(name: str) -> BertModel:
     return bert.load_model(BertModel, name, attn_implementation="eager")
 
 
+def _labels(pieces: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Pieces as labels with their fonts; a gloss only where no font has Chinese characters.
+
+    A single character's gloss often misleads.
+    """
+    glossed = not figures.cjk_font()
+    return [figures.word_label(piece, gloss(piece) if glossed else "") for piece in pieces]
+
+
 class FillMask(Explorer):
     """Type a Chinese sentence with blanks; the own BERT fills them in."""
 
@@ -43,13 +54,15 @@ class FillMask(Explorer):
 
     def __init__(self, **settings: object) -> None:
         controls = {
-            "text": field("sentence with [MASK] or _", "房间很_净,服务员很热_。"),
+            "text": field("sentence with [MASK] or _", "这本书的内_很丰富。"),
             "top": choice("guesses shown", (3, 5, 8), 5),
         }
         super().__init__(controls, **settings)
 
     def compute(self, text: str, top: int) -> Result:
         """The likeliest characters at each blank."""
+        if text.strip() and not any("\u4e00" <= character <= "\u9fff" for character in text):
+            raise ValueError("the own BERT reads Chinese only; type Chinese characters and blanks")
         found = fill_mask(_filler(), _tokenizer("bert-zh"), text, top)
         if len(found) > MOST_BLANKS:
             raise ValueError(f"the text has {len(found)} blanks; at most {MOST_BLANKS} are shown")
@@ -61,7 +74,7 @@ class FillMask(Explorer):
         figure.subplots_adjust(left=0.08, right=0.97, bottom=0.05, top=0.88, wspace=0.3)
         for number, (axes, guesses) in enumerate(zip(panels, result["found"], strict=True), 1):
             figures.tidy(axes, f"blank {number}: probability")
-            labels = [figures.word_label(piece, gloss(piece)) for piece, _ in guesses]
+            labels = _labels([piece for piece, _ in guesses])
             values = [value for _, value in guesses]
             axes.barh(range(len(values)), values, color=figures.COLOURS[0], height=0.7)
             axes.set_yticks(range(len(values)), [text for text, _ in labels])
@@ -119,7 +132,10 @@ class AttentionViewer(Explorer):
             raise ValueError(f"{model} has {layers} layers with {heads} heads each")
         chosen = weights[layer - 1]
         chosen = chosen.mean(0) if head == EVERY_HEAD else chosen[int(head) - 1]
-        return {"pieces": pieces, "weights": chosen, "layer": layer, "head": head}
+        return {
+            "pieces": pieces, "weights": chosen, "layer": layer, "head": head,
+            "unread": len(_tokenizer(name).tokenize(text)) + 2 - len(pieces),
+        }  # fmt: skip
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """The weights as a matrix: rows look at columns."""
@@ -129,11 +145,11 @@ class AttentionViewer(Explorer):
         axes.set_title(
             f"layer {result['layer']}, {which}: a row looks at the columns", fontsize=10, loc="left"
         )
-        shown = axes.imshow(result["weights"], cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        glossed = not figures.cjk_font()  # a gloss of a single character often misleads
-        labels = [
-            figures.word_label(piece, gloss(piece) if glossed else "") for piece in result["pieces"]
-        ]
+        # Shades by the root: a mean of many heads has no large weights.
+        shown = axes.imshow(
+            result["weights"], cmap="Blues", norm=PowerNorm(0.5, 0, 1), aspect="auto"
+        )
+        labels = _labels(result["pieces"])
         places, texts = range(len(labels)), [text for text, _ in labels]
         axes.set_xticks(places, texts, fontsize=8, rotation=60, ha="right", rotation_mode="anchor")
         axes.set_yticks(places, texts, fontsize=8)
@@ -153,13 +169,18 @@ class AttentionViewer(Explorer):
             "attention to [CLS] and [SEP]"
         )
         words = np.where(special[:, None] | special[None, :], -1.0, weights)
-        if (~special).sum() < 1:
-            return text + "."
-        row, column = np.unravel_index(words.argmax(), words.shape)
-        return (
-            f"{text}; the strongest link between other pieces is {pieces[row]} → {pieces[column]}, "
-            f"{words.max():.2f}."
-        )
+        if not special.all():
+            row, column = np.unravel_index(words.argmax(), words.shape)
+            text += (
+                f"; the strongest link between other pieces is {pieces[row]} → {pieces[column]}, "
+                f"{words.max():.2f}"
+            )
+        text += "."
+        if result["unread"]:
+            text += f" The last {result['unread']} pieces of the sentence are left out."
+        if "[UNK]" in pieces:
+            text += " [UNK] is a character that this model does not know; is it the right model?"
+        return text
 
     def code(self, model: str, text: str, layer: int, head: str | int) -> str:
         """The weights."""

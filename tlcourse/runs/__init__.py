@@ -1,7 +1,8 @@
 """Recorded sweeps: load them, pick from them, make them again.
 
 Each lesson's sweeps are defined in the module here that carries the lesson's name;
-lesson 3's also in `domains` and `collapse`, lesson 4's in `gains` and `conflict`.
+lesson 3's also in `domains` and `collapse`, lesson 4's in `gains` and `conflict`, lesson 5's in
+`own_bert`.
 """
 
 from __future__ import annotations

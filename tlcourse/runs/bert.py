@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from transformers import BertForSequenceClassification
 
 from tlcourse import bert, partial_tuning
@@ -22,7 +24,6 @@ LAYERS = 6
 LABELS = (50, 200, 800)
 RATES = (3e-4, 3e-3)
 APART = ("LoRA", "BitFit")
-APART_RATES = RATES[1:]
 AS_DEPTH = {"last layer": LAYERS - 1, "head": LAYERS}
 """Methods that are the dial at one place, and those that are not on it."""
 
@@ -50,7 +51,7 @@ def _judged(split: str) -> tuple[dict[str, torch.Tensor], np.ndarray]:
     return bert.encode(bert.load_tokenizer("minilm"), texts.texts, MAX_LENGTH), texts.labels
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2 * LAYERS)
 def _judged_states(split: str, below: int) -> dict[str, torch.Tensor]:
     """What the frozen layers make of the judged texts: the same in every run."""
     model = bert.load_model(BertMeanClassifier, "minilm")
@@ -66,13 +67,16 @@ def tune_reviews(
     scratch: bool = False,
     warmup: float = 0.1,
     seed: int = 0,
+    splits: Collection[str] = tuple(JUDGED),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fine-tune MiniLM on a draw of movie reviews and judge it on others.
+    """Fine-tune MiniLM on a draw of movie reviews and judge it on others, of these splits.
 
     Frozen layers run once over all texts; only what is above them trains.
     """
     below = AS_DEPTH.get(method, frozen)
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {tuple(POOLINGS)}, got {pooling!r}")
     if scratch and below:
         raise ValueError("from scratch there is nothing worth freezing: train the full model")
     train = reviews().subset("train").sample(labels, seed)
@@ -91,7 +95,7 @@ def tune_reviews(
     )  # fmt: skip
     spent = time.process_time() - start
     found = {"trainable": share, "loss": float(np.mean(history.loss[-10:])), "cpu_seconds": spent}
-    for split in JUDGED:
+    for split in splits:
         texts, wanted = _judged(split)
         if below:
             texts = _judged_states(split, below)
@@ -106,39 +110,55 @@ def judged_scores(split: str, labels: np.ndarray, probabilities: np.ndarray) -> 
     return {prefix + name: value for name, value in found.items()}
 
 
+def _tuned(labels: int, frozen: int, learning_rate: float, seed: int) -> BertMeanClassifier:
+    """MiniLM tuned on a draw of movie reviews."""
+    train = reviews().subset("train").sample(labels, seed)
+    inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, MAX_LENGTH)
+    model = bert.load_model(BertMeanClassifier, "minilm", seed=seed, num_labels=2)
+    partial_tuning.freeze(model, frozen)
+    bert.fine_tune(
+        *partial_tuning.above(model, inputs, frozen), torch.from_numpy(train.labels),
+        steps=steps_for(labels), learning_rate=learning_rate, seed=seed,
+    )  # fmt: skip
+    return model
+
+
 @lru_cache(maxsize=5)
 def _tuned_on_reviews(seed: int) -> dict[str, torch.Tensor]:
     """The weights of MiniLM tuned on movie reviews, shared by the runs of `second_task`."""
-    model = bert.load_model(BertMeanClassifier, "minilm", seed=seed, num_labels=2)
-    train = reviews().subset("train").sample(SECOND_SOURCE, seed)
-    inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, MAX_LENGTH)
-    bert.fine_tune(
-        model, inputs, torch.from_numpy(train.labels), steps=steps_for(SECOND_SOURCE),
-        learning_rate=RATES[0], seed=seed,
-    )  # fmt: skip
-    return model.state_dict()
+    return _tuned(SECOND_SOURCE, 0, RATES[0], seed).state_dict()
+
+
+@lru_cache(maxsize=1)
+def _news() -> TextDataset:
+    return load_news_topics()
+
+
+SECOND_STARTS = ("as released", "tuned on reviews")
 
 
 def second_task(
     start: str, frozen: int, seed: int, labels: int = 50, steps: int = 30
 ) -> dict[str, float]:
     """News topics from few labels, on MiniLM as it is or after it was tuned on movie reviews."""
-    news = load_news_topics()
+    if start not in SECOND_STARTS:
+        raise ValueError(f"start must be one of {SECOND_STARTS}, got {start!r}")
+    news, tokenizer = _news(), bert.load_tokenizer("minilm")
     model = bert.load_model(BertMeanClassifier, "minilm", seed=seed, num_labels=2)
-    if start == "tuned on reviews":
+    if start == SECOND_STARTS[1]:
         model.load_state_dict(_tuned_on_reviews(seed))
     torch.manual_seed(seed)
     model.num_labels = model.config.num_labels = len(news.label_names)
     model.classifier = torch.nn.Linear(model.config.hidden_size, model.num_labels)
     partial_tuning.freeze(model, frozen)
     train = news.subset("train").sample(labels, seed)
-    inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, NEWS_LENGTH)
+    inputs = bert.encode(tokenizer, train.texts, NEWS_LENGTH)
     bert.fine_tune(
         *partial_tuning.above(model, inputs, frozen), torch.from_numpy(train.labels), steps=steps,
         learning_rate=RATES[1] if frozen else RATES[0], seed=seed,
     )  # fmt: skip
     judged = news.subset("test").sample(200, 0)
-    texts = bert.encode(bert.load_tokenizer("minilm"), judged.texts, NEWS_LENGTH)
+    texts = bert.encode(tokenizer, judged.texts, NEWS_LENGTH)
     return judged_scores("test", judged.labels, bert.predict(model, texts))
 
 
@@ -149,27 +169,40 @@ CONTRASTS = frozenset(("but", "though", "although", "however", "yet", "despite")
 
 
 def error_slices(labels: int, frozen: int, learning_rate: float, seed: int) -> dict[str, float]:
-    """Where a tuned MiniLM errs: its accuracy on test sentences by kind, all of them judged."""
-    train, test = reviews().subset("train").sample(labels, seed), reviews().subset("test")
-    tokenizer = bert.load_tokenizer("minilm")
-    model = bert.load_model(BertMeanClassifier, "minilm", seed=seed, num_labels=2)
-    partial_tuning.freeze(model, frozen)
-    bert.fine_tune(
-        *partial_tuning.above(model, bert.encode(tokenizer, train.texts, MAX_LENGTH), frozen),
-        torch.from_numpy(train.labels), steps=steps_for(labels), learning_rate=learning_rate,
-        seed=seed,
-    )  # fmt: skip
-    probabilities = bert.predict(model, bert.encode(tokenizer, test.texts, MAX_LENGTH))
-    right = probabilities.argmax(1) == test.labels
-    sure = probabilities.max(1) > 0.9
+    """Where a tuned MiniLM errs: test sentences by kind, those that were not cut.
+
+    Returns
+    -------
+    dict
+        For each kind of sentence the balanced accuracy (the mean over both classes, since the
+        kinds are not equally often positive), how many there are (``n_…``) and their mean length
+        in pieces (``pieces_…``); over all sentences ``accuracy``, ``sure``, the accuracy where
+        the probability is above 0.9, and ``sure_share``, how often that is.
+    """
+    model, test = _tuned(labels, frozen, learning_rate, seed), reviews().subset("test")
+    inputs = bert.encode(bert.load_tokenizer("minilm"), test.texts, MAX_LENGTH)
+    probabilities = bert.predict(model, inputs)
+    predicted, sure = probabilities.argmax(1), probabilities.max(1) > 0.9
+    right = predicted == test.labels
+    found = {
+        "accuracy": float(right.mean()),
+        "sure": float(right[sure].mean()),
+        "sure_share": float(sure.mean()),
+    }
+    pieces = inputs["attention_mask"].sum(1).numpy()
     negated = np.array([bool(NEGATIONS & set(tokens)) for tokens in test.tokens])
     contrast = np.array([bool(CONTRASTS & set(tokens)) for tokens in test.tokens])
-    slices = {
-        "negation": negated, "contrast": contrast, "neither": ~negated & ~contrast, "sure": sure,
-    }  # fmt: skip
-    found = {name: float(right[rows].mean()) for name, rows in slices.items()}
-    sizes = {f"n_{name}": int(rows.sum()) for name, rows in slices.items()}
-    return {"all": float(right.mean()), **found, **sizes}
+    for name, kind in (
+        ("all", np.full(len(test), True)),
+        ("negation", negated),
+        ("contrast", contrast),
+        ("neither", ~negated & ~contrast),
+    ):
+        rows = kind & (pieces < MAX_LENGTH)
+        found[name] = float(balanced_accuracy_score(test.labels[rows], predicted[rows]))
+        found[f"n_{name}"] = int(rows.sum())
+        found[f"pieces_{name}"] = float(pieces[rows].mean())
+    return found
 
 
 def chosen_by_validation(
@@ -198,7 +231,7 @@ SWEEPS = [
         "efficient_tuning",
         "MiniLM tuned on movie reviews through few parameters",
         tune_reviews,
-        {"learning_rate": APART_RATES, "labels": LABELS, "method": APART},
+        {"learning_rate": RATES, "labels": LABELS, "method": APART},
     ),
     Sweep(
         "from_scratch",
@@ -229,7 +262,7 @@ SWEEPS = [
         "second_task",
         "News topics from 50 labels, on MiniLM as it is or tuned on movie reviews before",
         second_task,
-        {"start": ("as released", "tuned on reviews"), "frozen": (0, LAYERS)},
+        {"start": SECOND_STARTS, "frozen": (0, LAYERS)},
     ),
     Sweep(
         "error_slices",

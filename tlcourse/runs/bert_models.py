@@ -25,6 +25,7 @@ from tlcourse.masking import (
     draw_pairs,
     encode_documents,
     load_documents,
+    masked_batches,
     piece_frequencies,
     unigram_loss,
 )
@@ -70,12 +71,13 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
     target = (folder or data_dir() / "models") / NAME
     target.parent.mkdir(parents=True, exist_ok=True)
     state = target.with_name(f"{NAME}.partial.safetensors")
-    start = time.perf_counter()
+    resumed, start = state.is_file(), time.perf_counter()
     texts = load_documents("train")
     tokenizer = build_tokenizer(texts)
     documents = encode_documents(texts, tokenizer)
-    model = new_model(SHAPE, documents, tokenizer, VECTORS if not state.is_file() else None)
-    judged = validation_batches(tokenizer)
+    model = new_model(SHAPE, documents, tokenizer, None if resumed else VECTORS)
+    held_out = encode_documents(load_documents("validation"), tokenizer)
+    judged = masked_batches(held_out, tokenizer, VALIDATION_PAIRS, 64)
 
     def on_check(step: int) -> dict[str, float]:
         found = pretraining_scores(model, judged)
@@ -87,28 +89,28 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
         model, documents, tokenizer, **RECIPE, state=state, check_at=CHECKS, on_check=on_check,
         progress=progress, accelerator=accelerator,
     )  # fmt: skip
-    about = {
-        "command": f"{_launched(accelerator)}tlcourse pretrain {NAME}",
-        "shape": SHAPE,
-        "recipe": RECIPE,
-        "vectors": VECTORS,
-        "precision": accelerator.mixed_precision,
-        "processes": accelerator.num_processes,
-        "documents": len(documents),
-        "pieces": sum(map(len, documents.ids)),
-        "vocabulary": len(tokenizer),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "unigram_loss": round(unigram_loss(documents, judged, len(tokenizer)), 4),
-        "pairs_by_length": pairs_by_length(documents, judged),
-        "mlm_by_place": mlm_by_place(model, tokenizer),
-        "checks": history.checks,
-        "train_mlm": _means(history.mlm, 50),
-        "seconds": round(time.perf_counter() - start, 1),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": versions(),
-    }
     if accelerator.is_main_process:
+        about = {
+            "command": f"{_launched(accelerator)}tlcourse pretrain {NAME}",
+            "shape": SHAPE,
+            "recipe": RECIPE,
+            "vectors": VECTORS,
+            "precision": accelerator.mixed_precision,
+            "processes": accelerator.num_processes,
+            "documents": len(documents),
+            "pieces": sum(map(len, documents.ids)),
+            "vocabulary": len(tokenizer),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "unigram_loss": round(unigram_loss(documents, judged, len(tokenizer)), 4),
+            "pairs_by_length": pairs_by_length(documents, judged),
+            "mlm_by_place": mlm_by_place(model, held_out, tokenizer),
+            "checks": history.checks,
+            "train_mlm": _means(history.mlm, 50),
+            "seconds": None if resumed else round(time.perf_counter() - start, 1),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "versions": versions(),
+        }
         save(model, tokenizer, about, target)
         state.unlink(missing_ok=True)
     accelerator.end_training()
@@ -163,17 +165,10 @@ def new_model(
     return model
 
 
-def validation_batches(tokenizer: BertTokenizer) -> list[dict[str, torch.Tensor]]:
-    """The same masked sentence pairs of the validation split, each time."""
-    documents = encode_documents(load_documents("validation"), tokenizer)
-    torch.manual_seed(0)
-    pairs = draw_pairs(documents, VALIDATION_PAIRS, 64, np.random.default_rng(0))
-    return [collate_pairs(pairs[row : row + 64], tokenizer) for row in range(0, len(pairs), 64)]
-
-
-def mlm_by_place(model: BertForPreTraining, tokenizer: BertTokenizer) -> list[float]:
-    """Validation MLM loss at the first 64 places of long texts, and at those behind them."""
-    documents = encode_documents(load_documents("validation"), tokenizer)
+def mlm_by_place(
+    model: BertForPreTraining, documents: Documents, tokenizer: BertTokenizer
+) -> list[float]:
+    """MLM loss at the first 64 places of long validation texts, and at those behind them."""
     torch.manual_seed(0)
     pairs = draw_pairs(documents, 128, 128, np.random.default_rng(0))
     whole = collate_pairs(
@@ -241,8 +236,12 @@ def save(
     model.half().save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     write(unfinished / "recipe.json", json.dumps(about, indent=1) + "\n")
-    shutil.rmtree(target, ignore_errors=True)
+    before = target.with_name(target.name + ".old")
+    shutil.rmtree(before, ignore_errors=True)
+    if target.exists():
+        os.replace(target, before)
     os.replace(unfinished, target)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _means(values: list[float], size: int) -> list[float]:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 
-_PACKAGES = ("gensim", "numpy", "scikit-learn", "scipy", "torch", "torchjd", "transformers")
+_PACKAGES = (
+    "accelerate", "gensim", "numpy", "peft", "scikit-learn", "scipy", "seqeval", "torch", "torchjd",
+    "transformers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def select(name: str, **settings: Any) -> pd.DataFrame:
     for setting, value in settings.items():
         if setting not in table:
             raise KeyError(f"the runs {name!r} have no column {setting!r}: {list(table)}")
-        values = sorted(table[setting].unique())
+        values = sorted(table[setting].unique().tolist())
         table = table[table[setting] == value]
         if table.empty:
             raise KeyError(f"no recorded run has {setting} = {value!r}; there are {values}")

@@ -8,27 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertForPreTraining, BertForTokenClassification, BertTokenizer
+from transformers import BertForTokenClassification, BertTokenizer
 
 from tlcourse import bert, entities, partial_tuning
 from tlcourse.bert import BertMeanClassifier
 from tlcourse.datasets import TextDataset, load_zh_reviews
 from tlcourse.domains import DOMAINS, domain_rows
-from tlcourse.masking import (
-    Documents,
-    collate_pairs,
-    draw_pairs,
-    encode_documents,
-    load_documents,
-    piece_frequencies,
-)
+from tlcourse.masking import Documents, encode_documents, load_documents, masked_batches
 from tlcourse.pretraining import pretrain, pretraining_scores
 from tlcourse.runs.bert import judged_scores, steps_for
-from tlcourse.runs.bert_models import DROPOUT, NAME
+from tlcourse.runs.bert_models import DROPOUT, NAME, SHAPE, VECTORS, new_model
 from tlcourse.runs.engine import Sweep
-from tlcourse.training import Progress
+from tlcourse.training import Progress, scores
 
 STARTS = ("own BERT", "scratch")
+VECTORS_ONLY = "character vectors"
 LAYERS = 4
 LABELS = (50, 200, 800)
 LINES = (100, 400)
@@ -65,11 +59,18 @@ def tune_zh(
     frozen: int,
     learning_rate: float,
     seed: int,
+    times: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """Fine-tune the own BERT, or its shape from scratch, on a draw of Chinese reviews."""
+    """Fine-tune the own BERT, or its shape from a poorer start, on a draw of Chinese reviews.
+
+    ``times`` multiplies the steps.
+    """
     train = _reviews().subset("train").sample(labels, seed)
-    model = _tuned(train, start, frozen, learning_rate, seed, progress)
+    model = _tuned(
+        BertMeanClassifier, _encode(train), torch.from_numpy(train.labels), 2, start, frozen,
+        learning_rate, times * steps_for(labels), seed, progress,
+    )  # fmt: skip
     found: dict[str, float] = {}
     for split in JUDGED:
         inputs, wanted = _judged(split)
@@ -78,40 +79,62 @@ def tune_zh(
 
 
 def _tuned(
-    train: TextDataset,
+    kind: type[bert.Model],
+    inputs: bert.Inputs,
+    labels: torch.Tensor,
+    classes: int,
     start: str,
     frozen: int,
     learning_rate: float,
+    steps: int,
     seed: int,
     progress: Progress | None = None,
-) -> BertMeanClassifier:
-    if start not in STARTS:
-        raise ValueError(f"start must be one of {STARTS}, got {start!r}")
+) -> bert.Model:
+    """The own BERT with a head, or its shape from a poorer start, tuned."""
+    if start not in (*STARTS, VECTORS_ONLY):
+        raise ValueError(f"start must be one of {(*STARTS, VECTORS_ONLY)}, got {start!r}")
     model = bert.load_model(
-        BertMeanClassifier, NAME, scratch=start == "scratch", seed=seed, num_labels=2, **DROPOUT
+        kind, NAME, scratch=start != STARTS[0], seed=seed, num_labels=classes, **DROPOUT
     )
+    if start == VECTORS_ONLY:
+        table: Any = model.get_input_embeddings()
+        table.load_state_dict({"weight": _character_vectors()})
     partial_tuning.freeze(model, frozen)
     bert.fine_tune(
-        *partial_tuning.above(model, _encode(train), frozen), torch.from_numpy(train.labels),
-        steps=steps_for(len(train)), learning_rate=learning_rate, seed=seed,
-        progress=progress,
+        *partial_tuning.above(model, inputs, frozen), labels,
+        steps=steps, learning_rate=learning_rate, seed=seed, progress=progress,
     )  # fmt: skip
     return model
 
 
+@lru_cache(maxsize=1)
+def _character_vectors() -> torch.Tensor:
+    """What the own BERT's embedding was before its pretraining: Word2Vec of the characters."""
+    documents = encode_documents(load_documents("train"), tokenizer())
+    model = new_model(SHAPE, documents, tokenizer(), VECTORS)
+    return model.bert.embeddings.word_embeddings.weight.detach()
+
+
 def across_domains(source: str, seed: int, labels: int = 200) -> dict[str, float]:
-    """Tune the own BERT on reviews of one domain; accuracy on the test reviews of each."""
+    """Tune the own BERT on reviews of one domain; accuracy on the test reviews of each.
+
+    With macro-F1 beside it, since a domain's two classes are not equally frequent.
+    """
     part = _reviews().subset("train")
     train = part.take(domain_rows(part, source)).sample(labels, seed)
-    model = _tuned(train, "own BERT", 0, RATES[0], seed)
-    found = {}
+    model = _tuned(
+        BertMeanClassifier, _encode(train), torch.from_numpy(train.labels), 2, STARTS[0], 0,
+        RATES[0], steps_for(labels), seed,
+    )  # fmt: skip
+    found: dict[str, float] = {}
     for target in DOMAINS:
         inputs, wanted = _judged("test", target)
-        found[target] = float((bert.predict(model, inputs).argmax(1) == wanted).mean())
+        judged = scores(wanted, bert.predict(model, inputs).argmax(1))
+        found |= {target: judged["accuracy"], f"{target}_macro_f1": judged["macro_f1"]}
     return found
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _lines(split: str) -> list[entities.TaggedText]:
     return entities.load_entities(split)
 
@@ -124,26 +147,24 @@ def tag_entities(
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """Tune a token classifier on tagged lines of news; entity F1 on others."""
+    """Tune a token classifier on tagged lines of news; entity F1 on others.
+
+    All lines are cut after 62 characters; entities behind that are not counted.
+    """
     rows = np.random.default_rng(seed).permutation(len(_lines("train")))[:lines]
     train = [_lines("train")[row] for row in rows]
     inputs, tags = entities.encode_tags(tokenizer(), train, MAX_LENGTH)
-    model = bert.load_model(
-        BertForTokenClassification, NAME, scratch=start == "scratch", seed=seed,
-        num_labels=len(entities.TAGS), **DROPOUT,
-    )  # fmt: skip
-    partial_tuning.freeze(model, frozen)
-    bert.fine_tune(
-        *partial_tuning.above(model, inputs, frozen), tags,
-        steps=2 * steps_for(lines), learning_rate=learning_rate, seed=seed, progress=progress,
+    model = _tuned(
+        BertForTokenClassification, inputs, tags, len(entities.TAGS), start, frozen,
+        learning_rate, 2 * steps_for(lines), seed, progress,
     )  # fmt: skip
     found: dict[str, float] = {}
     for split, n in (("validation", 200), ("test", 500)):
         judged = _lines(split)
         some = [judged[row] for row in np.random.default_rng(0).permutation(len(judged))[:n]]
-        scores = entities.entity_scores(model, *entities.encode_tags(tokenizer(), some, MAX_LENGTH))
+        right = entities.entity_scores(model, *entities.encode_tags(tokenizer(), some, MAX_LENGTH))
         prefix = "" if split == "test" else f"{split}_"
-        found |= {prefix + name: value for name, value in scores.items()}
+        found |= {prefix + name: value for name, value in right.items()}
     return found
 
 
@@ -164,33 +185,35 @@ TINY_CHECKS = range(0, TINY_STEPS + 1, 20)
 
 @lru_cache(maxsize=2)
 def _documents(split: str) -> Documents:
-    return encode_documents(load_documents(split), tokenizer())
+    """A quarter of the documents: more than 200 steps read, and soon tokenised."""
+    return encode_documents(load_documents(split)[::4], tokenizer())
 
 
 @lru_cache(maxsize=1)
 def _masked() -> list[dict[str, torch.Tensor]]:
-    torch.manual_seed(0)
-    pairs = draw_pairs(_documents("validation"), 128, 48, np.random.default_rng(0))
-    return [collate_pairs(pairs, tokenizer())]
+    return masked_batches(_documents("validation"), tokenizer(), 128, 48, 128)
 
 
 def first_steps(
-    bias: str, learning_rate: float, seed: int, progress: Progress | None = None
+    bias: str,
+    learning_rate: float,
+    seed: int,
+    steps: int = TINY_STEPS,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The first steps of pretraining a very small BERT: its losses on validation texts."""
+    """The first steps of pretraining a very small BERT: its losses on validation texts.
+
+    The curve has the MLM loss at the start and after each tenth of the steps.
+    """
     if bias not in BIASES:
         raise ValueError(f"bias must be one of {BIASES}, got {bias!r}")
-    torch.manual_seed(seed)
-    size = len(tokenizer())
-    model = BertForPreTraining(BertConfig(vocab_size=size, **TINY))
-    model.set_attn_implementation("eager")
-    if bias == "frequencies":
-        with torch.no_grad():
-            shares = piece_frequencies(_documents("train"), size)
-            model.cls.predictions.bias.copy_(shares.log())
+    model = new_model(TINY, _documents("train"), tokenizer(), seed=seed)
+    if bias == "zeros":
+        torch.nn.init.zeros_(model.cls.predictions.bias)
+    tenths = range(0, steps + 1, steps // 10)
     history = pretrain(
-        model, _documents("train"), tokenizer(), stages=[(TINY_STEPS, 8, 48)],
-        learning_rate=learning_rate, warmup=20, seed=seed, check_at=TINY_CHECKS,
+        model, _documents("train"), tokenizer(), stages=[(steps, 8, 48)],
+        learning_rate=learning_rate, warmup=20, seed=seed, check_at=tenths,
         on_check=lambda step: pretraining_scores(model, _masked()), progress=progress,
     )  # fmt: skip
     last = history.checks[-1]
@@ -216,11 +239,36 @@ SWEEPS = (
         keep=_makes_sense,
     ),
     Sweep(
+        "poorer_starts",
+        "The own BERT's shape on Chinese reviews: from scratch with four times the steps, and "
+        "with Word2Vec's character vectors alone",
+        tune_zh,
+        {
+            "start": (*STARTS[1:], VECTORS_ONLY),
+            "times": (1, 4),
+            "frozen": (0,),
+            "learning_rate": RATES[:1],
+            "labels": LABELS,
+        },
+        keep=lambda row: (row["start"] == VECTORS_ONLY) == (row["times"] == 1),
+    ),
+    Sweep(
         "named_entities",
         "Persons, places and organisations in Chinese news, on the own BERT and from scratch",
         tag_entities,
         {**HOW, "lines": LINES},
         keep=_makes_sense,
+    ),
+    Sweep(
+        "entities_from_vectors",
+        "Persons, places and organisations, with Word2Vec's character vectors alone",
+        tag_entities,
+        {
+            "start": (VECTORS_ONLY,),
+            "frozen": (0,),
+            "learning_rate": RATES[:1],
+            "lines": LINES,
+        },
     ),
     Sweep(
         "bert_across_domains",
@@ -233,5 +281,11 @@ SWEEPS = (
         "The first 200 steps of pretraining a very small BERT",
         first_steps,
         {"bias": BIASES, "learning_rate": FIRST_RATES},
+    ),
+    Sweep(
+        "begins_to_read",
+        "The first 1,000 steps of pretraining a very small BERT",
+        first_steps,
+        {"bias": BIASES, "learning_rate": FIRST_RATES[1:2], "steps": (1000,)},
     ),
 )
