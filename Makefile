@@ -12,8 +12,9 @@ export TOKENIZERS_PARALLELISM = false
 lab: fetch
 	$(BIN)/tlcourse lab
 
+# In the order of the folders: the browser tests take longest and so come first.
 test: fetch lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

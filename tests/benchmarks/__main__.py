@@ -92,7 +92,7 @@ def live_runs() -> None:
         ("GradientConflict", {"pcgrad": True}),
         ("WhoHelpsWhom", {"comparison": "in sequence, 50 labels"}),
         ("FreezeDial", {"frozen": 4, "labels": 200}),
-        ("FreezeDial", {"frozen": 5, "labels": 800}),
+        ("FreezeDial", {"frozen": 6, "labels": 800}),
         ("PretrainingCurve", {}),
     ):
         explorer = getattr(explorers, name)(**settings)

@@ -21,14 +21,13 @@ from tlcourse.runs.bert import (
     LAYERS,
     RATES,
     method_runs,
-    steps_for,
     tune_reviews,
 )
 from tlcourse.training import Progress
 
 DEPTHS = range(LAYERS + 1)
-LIVE_LAYER_STEPS = 100
-"""A live run may train so many layers times steps, so that it takes less than 15 seconds."""
+LIVE_DEPTH, LIVE_LABELS = 4, 200
+"""What a live run may take: so many frozen layers or more, so many labels or fewer."""
 
 
 class FreezeDial(Explorer):
@@ -72,11 +71,12 @@ class FreezeDial(Explorer):
             Where it would take longer than fifteen seconds.
         """
         depth = AS_DEPTH.get(method, frozen)
-        work = (LAYERS - depth) * steps_for(labels)
-        if method in APART or work > LIVE_LAYER_STEPS:
+        least = LIVE_DEPTH if labels <= LIVE_LABELS else LAYERS
+        if method in APART or depth < least:
             raise ValueError(
                 "this would take more than fifteen seconds; frozen layers run once, so choose "
-                f"k ≥ 4 with up to {LABELS[1]} labels, or k ≥ 5 (“Copy as code” gives the long run)"
+                f"k ≥ {LIVE_DEPTH} with up to {LIVE_LABELS} labels, or k = {LAYERS} (“Copy as "
+                "code” gives the long run)"
             )
         return tune_reviews(
             labels, learning_rate, depth, seed=1000, splits=("test",), progress=progress
