@@ -1,0 +1,239 @@
+"""Checks at the door of public calls: which argument, what came, what was expected.
+
+Each takes the argument's name and what came, and gives it back in the form that the caller works
+with; what does not fit raises `ValueError` or `TypeError` with a text that a learner can act on.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """What came, short enough for an error text.
+
+    Examples
+    --------
+    >>> shown(np.zeros((2, 3)))
+    'ndarray of shape (2, 3)'
+    """
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+) -> float:
+    """A finite number, at least ``low``, at most ``high``, more than ``above``.
+
+    Examples
+    --------
+    >>> check_number("strength", -1, low=0)
+    Traceback (most recent call last):
+    ValueError: strength must be at least 0, got -1
+    """
+    wanted = [
+        f"{words} {bound:g}"
+        for words, bound in (("at least", low), ("at most", high), ("above", above))
+        if bound is not None
+    ]
+    expected = " and ".join(wanted) or "finite"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
+        raise TypeError(f"{name} must be a number, {expected}; got {shown(value)}")
+    found = float(value)
+    if (
+        not np.isfinite(found)
+        or (low is not None and found < low)
+        or (high is not None and found > high)
+        or (above is not None and found <= above)
+    ):
+        raise ValueError(f"{name} must be {expected}, got {shown(value)}")
+    return found
+
+
+def check_share(name: str, value: Any) -> float:
+    """A number from 0 to 1.
+
+    Examples
+    --------
+    >>> check_share("lam", 1.5)
+    Traceback (most recent call last):
+    ValueError: lam must lie between 0 and 1, got 1.5
+    """
+    try:
+        return check_number(name, value, 0, 1)
+    except ValueError:
+        raise ValueError(f"{name} must lie between 0 and 1, got {shown(value)}") from None
+
+
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """A whole number, at least ``least`` and at most ``most``.
+
+    Examples
+    --------
+    >>> check_count("k", -1)
+    Traceback (most recent call last):
+    ValueError: k must be a whole number, at least 1; got -1
+    """
+    expected = f"a whole number, at least {least}" + ("" if most is None else f", at most {most}")
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
+        raise TypeError(f"{name} must be {expected}; got {shown(value)}")
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"{name} must be {expected}; got {shown(value)}")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, known: Collection[Any]) -> Any:
+    """One of the known values.
+
+    Examples
+    --------
+    >>> check_choice("split", "dev", ("train", "test"))
+    Traceback (most recent call last):
+    ValueError: split must be one of ('train', 'test'), got 'dev'
+    """
+    try:
+        fits = value in known
+    except (TypeError, ValueError):  # unhashable, or an array
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} must be one of {tuple(known)}, got {shown(value)}")
+    return value
+
+
+def check_array(
+    name: str, value: Any, shape: Sequence[int | str] | None = None, *, least: int = 0
+) -> np.ndarray:
+    """An array of finite numbers; NumPy, torch, pandas and lists are taken alike.
+
+    Parameters
+    ----------
+    name : str
+    value : array_like
+    shape : sequence of int or str, optional
+        A length for each axis; a letter stands for any length.
+    least : int
+        Rows at least.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> check_array("X", [[1.0, 2.0]], ("n", 3))
+    Traceback (most recent call last):
+    ValueError: X must be an array of numbers with shape (n, 3), got shape (1, 2)
+    """
+    wanted = "" if shape is None else f" with shape ({', '.join(map(str, shape))})"
+    if hasattr(value, "detach"):  # a torch tensor, without importing torch
+        value = value.detach().cpu().numpy()
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError) as fault:
+        raise TypeError(f"{name} must be an array of numbers{wanted}; got {shown(value)}") from fault
+    if found.dtype == object or not (
+        np.issubdtype(found.dtype, np.number) or found.dtype == np.bool_
+    ):
+        raise TypeError(f"{name} must be an array of numbers{wanted}; got {shown(value)}")
+    if shape is not None and (
+        found.ndim != len(shape)
+        or any(
+            isinstance(want, int) and want != have
+            for want, have in zip(shape, found.shape, strict=True)
+        )
+    ):
+        raise ValueError(f"{name} must be an array of numbers{wanted}, got shape {found.shape}")
+    if found.ndim and len(found) < least:
+        raise ValueError(f"{name} needs at least {least} rows, got {len(found)}")
+    if np.issubdtype(found.dtype, np.inexact) and not np.isfinite(found).all():
+        places = np.argwhere(~np.isfinite(found))
+        raise ValueError(
+            f"{name} must be finite; it holds NaN or infinity at {len(places)} places, the first "
+            f"at {tuple(places[0].tolist())}"
+        )
+    return found
+
+
+def check_texts(name: str, value: Any, least: int = 1) -> list[str]:
+    """Several texts, and not one text whose letters would be taken for texts.
+
+    Examples
+    --------
+    >>> check_texts("texts", "a single text")
+    Traceback (most recent call last):
+    TypeError: texts must be a sequence of texts, got one text: 'a single text'; put it into a list
+    """
+    if isinstance(value, (str, bytes)):
+        raise TypeError(
+            f"{name} must be a sequence of texts, got one text: {shown(value)}; put it into a list"
+        )
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence of texts, got {shown(value)}")
+    found = list(value)
+    for row, text in enumerate(found):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be texts; number {row} is {shown(text)}")
+    if len(found) < least:
+        raise ValueError(f"{name} needs at least {least} text{'s' * (least > 1)}, got {len(found)}")
+    return found
+
+
+def check_documents(name: str, value: Any) -> None:
+    """Documents as sequences of words, and not as texts whose letters would be taken for words.
+
+    Examples
+    --------
+    >>> check_documents("sentences", ["the film was good"])
+    Traceback (most recent call last):
+    TypeError: sentences must be sequences of words; number 0 is one text: 'the film was good'; split it first: tlcourse.text.tokenise(text, "en")
+    """  # noqa: E501
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be sequences of words, got {shown(value)}")
+    if not isinstance(value, Sequence):  # a stream would be used up by looking
+        return
+    for row, document in enumerate(value):
+        if isinstance(document, (str, bytes)):
+            raise TypeError(
+                f"{name} must be sequences of words; number {row} is one text: "
+                f'{shown(document)}; split it first: tlcourse.text.tokenise(text, "en")'
+            )
+        if not isinstance(document, Iterable):
+            raise TypeError(f"{name} must be sequences of words; number {row} is {shown(document)}")
+
+
+def check_labels(
+    name: str, value: Any, classes: int | None = None, n: int | None = None
+) -> np.ndarray:
+    """Class numbers 0 … classes − 1, int64, shape (n,).
+
+    Examples
+    --------
+    >>> check_labels("labels", [1, -1, 1], 2)
+    Traceback (most recent call last):
+    ValueError: labels must be class numbers 0 … 1, got [-1, 1]
+    """
+    found = check_array(name, value, ("n",))
+    whole = found.astype(np.int64)
+    top = "" if classes is None else f" {classes - 1}"
+    if not np.array_equal(whole, found) or (
+        len(whole) and (whole.min() < 0 or (classes is not None and whole.max() >= classes))
+    ):
+        raise ValueError(
+            f"{name} must be class numbers 0 …{top}, got {shown(np.unique(found).tolist())}"
+        )
+    if n is not None and len(whole) != n:
+        raise ValueError(f"{name} must have {n} entries, one a row, got {len(whole)}")
+    return whole
