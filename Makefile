@@ -7,7 +7,7 @@ READY := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: lab test lint fetch bench notebooks screenshots clean
+.PHONY: lab test portability lint fetch bench notebooks screenshots clean
 
 lab: fetch
 	$(BIN)/tlcourse lab
@@ -15,6 +15,9 @@ lab: fetch
 # In the order of the folders: the browser tests take longest and so come first.
 test: fetch lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+portability: fetch  ## lessons and numeric tests under other CPUs' kernels, and with noise
+	$(BIN)/python -m tests.portability
 
 lint: $(READY)
 	$(BIN)/ruff check .

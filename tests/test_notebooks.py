@@ -91,3 +91,10 @@ def test_exercise_cells_are_checked_as_unattempted(notebook):
     assert len(cells) >= 3
     for cell in cells:
         assert "not attempted yet" in _text(cell.outputs[0])
+
+
+def test_numbers_are_printed_coarsely(notebook):
+    """More digits than four are noise: the next CPU prints others."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            assert not re.search(r"\d\.\d{6,}", _text(output)), cell.source
