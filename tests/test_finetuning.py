@@ -6,17 +6,21 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from gensim.models.keyedvectors import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlcourse import tasks
+from tlcourse.datasets import from_csv
 from tlcourse.domains import DOMAINS, domain_of, instance_weights
 from tlcourse.encoders import LAYERS, Encoder, TransferModel, last_state, masked_mean
 from tlcourse.finetuning import (
     class_loss,
     distance_loss,
+    evaluate,
     mixture,
     next_word_loss,
     source_loss,
@@ -31,6 +35,7 @@ from tlcourse.freezing import (
     weight_penalty,
 )
 from tlcourse.tasks import Encoded
+from tlcourse.text import Vocabulary
 from tlcourse.training import Cancelled, predict
 
 WORDS, LENGTH = 30, 9
@@ -333,7 +338,7 @@ def test_a_loss_that_is_no_number_stops_the_run(value):
     model = make_model()
     with torch.no_grad():
         model.head.bias[0] = value
-    with pytest.raises(ValueError, match=r"at step 0; usually the learning rate"):
+    with pytest.raises(ValueError, match=r"at step 0, before any update"):
         tune(model, TEXTS, **QUICK)
 
 
@@ -454,3 +459,172 @@ def test_masked_mean_ignores_padding():
     states = torch.ones(1, 4, 2)
     states[0, 2:] = 99
     assert torch.equal(masked_mean(states, torch.tensor([2])), torch.ones(1, 2))
+
+
+# Threads, frozen parameters, and settings that do not fit.
+
+
+def test_threads_tune_as_if_alone_and_leave_torchs_state_as_it_was():
+    def run(seed):
+        return tune(make_model(), TEXTS, lam=0.5, seed=seed, **{**QUICK, "steps": 30}).loss
+
+    torch.manual_seed(3)
+    model, before = make_model(), torch.get_rng_state()
+    tune(model, TEXTS, **QUICK)
+    assert torch.equal(torch.get_rng_state(), before)
+    alone = {seed: run(seed) for seed in (1, 2)}
+    inside = []
+
+    def other(share):
+        if not inside:
+            inside.append(run(2))
+
+    between = tune(make_model(), TEXTS, lam=0.5, seed=1, progress=other, **{**QUICK, "steps": 30})
+    assert between.loss == alone[1]
+    assert inside == [alone[2]]
+
+
+def test_making_a_model_leaves_torchs_state_as_it_was():
+    task = tasks.load_task()
+    one = tasks.build_model(task, "random", False, seed=4)
+    before = torch.get_rng_state()
+    torch.rand(3)
+    between = torch.get_rng_state()
+    other = tasks.build_model(task, "random", False, seed=4)
+    assert torch.equal(torch.get_rng_state(), between)
+    assert not torch.equal(before, between)
+    assert torch.equal(one.head.weight, other.head.weight)
+
+
+@pytest.mark.parametrize("options", [{}, {"gradual": True}, {"layers": ("lower", "upper")}])
+def test_what_was_frozen_stays_frozen(options):
+    model = make_model()
+    tune(model, TEXTS, **QUICK)  # gradients lie in their buffers
+    set_trainable(model, ("upper",))
+    model.encoder.upper.bias_hh_l0.requires_grad_(False)
+    asked = {name: p.requires_grad for name, p in model.named_parameters()}
+    before = weights(model)
+    tune(model, TEXTS, **{**QUICK, **options})
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == asked[name], name
+        if not name.startswith("lm_head"):  # λ = 0 leaves it alone
+            assert torch.equal(before[name], parameter) != asked[name], name
+
+
+def test_layers_are_chosen_for_one_run():
+    model = make_model()
+    with pytest.raises(Cancelled):
+        tune(model, TEXTS, layers=(), progress=_stop, **QUICK)
+    assert all(p.requires_grad for p in model.parameters())
+    before = weights(model)
+    tune(model, TEXTS, **QUICK)
+    assert not torch.equal(before["encoder.lower.bias_hh_l0"], model.encoder.lower.bias_hh_l0)
+
+
+def _stop(share):
+    raise Cancelled
+
+
+def test_a_model_that_is_frozen_as_a_whole_is_refused():
+    model = make_model().requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing trains: all parameters"):
+        tune(model, TEXTS, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": -1e-3}, "learning_rate must be above 0, got -0.001"),
+        ({"steps": 0}, "steps must be a whole number, at least 1"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"source_batch_size": -1}, "source_batch_size must be"),
+        ({"penalty": "L2-SP", "strength": -5}, "strength must be at least 0, got -5"),
+        ({"strength": 1}, "strength 1 needs a penalty"),
+        ({"factor": -2}, "factor must be above 0"),
+    ],
+)
+def test_settings_that_did_nonsense_in_silence(options, message):
+    with pytest.raises(ValueError, match=message):
+        tune(make_model(), TEXTS, **{**QUICK, **options})
+
+
+def test_schedules_say_where_they_end():
+    assert unfrozen_layers(10, 10) == unfrozen_layers(99, 10) == LAYERS
+    with pytest.raises(ValueError, match="step must be"):
+        unfrozen_layers(-1, 10)
+    with pytest.raises(ValueError, match="steps must be"):
+        unfrozen_layers(0, 0)
+    with pytest.raises(ValueError, match="at most 100; got 200"):
+        slanted_triangular(200, 100)
+    with pytest.raises(ValueError, match="cut must lie between 0 and 1"):
+        slanted_triangular(2, 100, cut=3)
+    with pytest.raises(ValueError, match="factor must be above 0, got -2"):
+        parameter_groups(make_model(), 0.1, factor=-2)
+    with pytest.raises(TypeError, match="lam must be a number"):
+        mixture(torch.tensor(1.0), torch.tensor(2.0), "0.5")
+    with pytest.raises(TypeError, match=r"write \('upper',\)"):
+        set_trainable(make_model(), "upper")
+
+
+def test_texts_that_do_not_fit():
+    bare = Encoded(TEXTS.ids, TEXTS.lengths)
+    with pytest.raises(ValueError, match="labelled texts, at least one; got 24 texts without"):
+        evaluate(make_model(), bare)
+    with pytest.raises(ValueError, match="class_loss needs labelled texts"):
+        class_loss(make_model(), bare)
+    with pytest.raises(ValueError, match=r"weights must have shape \(24,\), .* got \(24, 1\)"):
+        Encoded(TEXTS.ids, TEXTS.lengths, TEXTS.labels, torch.ones(24, 1))
+    with pytest.raises(ValueError, match=r"target\.labels must be class numbers 0 … 2"):
+        tune(make_model(), Encoded(TEXTS.ids, TEXTS.lengths, TEXTS.labels + 1), **QUICK)
+    with pytest.raises(ValueError, match="ids must be word numbers 0 … 29"):
+        tune(make_model(), Encoded(TEXTS.ids + 30, TEXTS.lengths, TEXTS.labels), **QUICK)
+    with pytest.raises(ValueError, match="limit must be"):
+        source_loss(make_model(), TEXTS, -5)
+
+
+def test_rows_are_numbers_or_a_mask():
+    positive = TEXTS.labels == 1
+    for mask in (positive, positive.numpy(), positive.tolist(), pd.Series(positive.numpy())):
+        assert torch.equal(TEXTS.take(mask).ids, TEXTS.ids[positive])
+    assert torch.equal(TEXTS.take([-1, 0]).lengths, TEXTS.lengths[[23, 0]])
+    assert len(TEXTS.take([])) == 0
+    with pytest.raises(ValueError, match="must have 24 entries"):
+        TEXTS.take(positive[:5])
+    with pytest.raises(IndexError, match=r"between -24 and 23, got \[24\]"):
+        TEXTS.take([0, 24])
+    with pytest.raises(TypeError, match="whole numbers"):
+        TEXTS.take([0.5])
+    with pytest.raises(ValueError, match="rows"):
+        TEXTS.take([[0, 1]])
+
+
+def test_a_loaded_task_is_the_callers_own():
+    train = tasks.load_task().splits["train"]
+    kept = train.labels.clone()
+    train.labels[:] = 0
+    train.ids[:] = 0
+    again = tasks.load_task().splits["train"]
+    assert torch.equal(again.labels, kept)
+    assert again.ids.any()
+
+
+def test_a_task_of_ones_own_has_a_model(tmp_path):
+    rows = [f"a {'fine' if i % 2 else 'dull'} film number {i},{i % 2}" for i in range(60)]
+    (tmp_path / "own.csv").write_text("\n".join(["text,label", *rows]))
+    dataset = from_csv(tmp_path / "own.csv")
+    task = tasks.encode_task("mine", dataset, Vocabulary.build(dataset.tokens))
+    model = tasks.build_model(task, "random", pretrained=False)
+    assert evaluate(model, task.splits["train"])["accuracy"] > 0
+    vectors = KeyedVectors(7)
+    vectors.add_vectors(["fine", "dull"], np.eye(2, 7, dtype=np.float32))
+    E = tasks.initial_embedding(task, vectors)
+    assert E.shape == (len(task.vocabulary), 7)
+    fine = (vectors["fine"] - vectors.vectors.mean(0)) / vectors.vectors.std()
+    assert E[task.vocabulary.index["fine"]] == pytest.approx(fine)
+    assert tasks.build_model(task, vectors, pretrained=False).encoder.embedding.embedding_dim == 7
+    with pytest.raises(ValueError, match=r"init must be one of .* for mine, or KeyedVectors"):
+        tasks.build_model(task, "mapped vectors", pretrained=False)
+    with pytest.raises(ValueError, match="take pretrained=False"):
+        tasks.build_model(task, vectors)
+    with pytest.raises(FileNotFoundError, match="take pretrained=False"):
+        tasks.build_model(task, "random")

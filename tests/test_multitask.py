@@ -394,3 +394,86 @@ def test_gain_matrix_is_paired():
     alone = runs.select("helper_gains", target="news", arm="alone", n=50, seed=3)
     wanted = here["accuracy"].iloc[0] - alone["accuracy"].iloc[0]
     assert gains[names.index("news"), names.index("plots"), 3] == pytest.approx(wanted)
+
+
+# Threads, frozen parameters, and settings that do not fit.
+
+
+@pytest.mark.parametrize("method", multitask.METHODS)
+def test_a_run_between_two_steps_changes_nothing(method):
+    def run(seed, **options):
+        return multitask.train_tasks(
+            _model(CLASSES), TASKS, method=method, seed=seed, **{**OPTIONS, "steps": 10}, **options
+        ).loss
+
+    alone, other = run(1), run(2)
+    inside = []
+    assert run(1, progress=lambda share: inside or inside.append(run(2))) == alone
+    assert inside == [other]
+    model, before = _model(CLASSES), torch.get_rng_state()
+    multitask.train_tasks(model, TASKS, method=method, **OPTIONS)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_run_of_tied_trunks_between_two_steps_changes_nothing():
+    def run(seed, **options):
+        models = {name: _model({name: CLASSES[name]}) for name in TASKS}
+        return soft_sharing.train_tied(models, TASKS, strength=0.1, seed=seed, **OPTIONS, **options)
+
+    alone, inside = run(1), []
+    assert run(1, progress=lambda share: inside or inside.append(run(2))) == alone
+
+
+def test_what_was_frozen_stays_frozen_in_train_tasks():
+    model = _model(CLASSES)
+    set_trainable(model, ("upper",))
+    asked = {name: p.requires_grad for name, p in model.named_parameters()}
+    before = copy.deepcopy(model.state_dict())
+    multitask.train_tasks(model, TASKS, **OPTIONS)
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == asked[name], name
+        if not name.startswith("lm_head"):
+            assert torch.equal(parameter, before[name]) != asked[name], name
+    for method in ("weights", "uncertainty"):
+        with pytest.raises(ValueError, match="nothing trains"):
+            multitask.train_tasks(
+                _model(CLASSES).requires_grad_(False), TASKS, method=method, **OPTIONS
+            )
+    set_trainable(model, ())
+    with pytest.raises(ValueError, match="layers is empty, or they are frozen"):
+        multitask.train_tasks(model, TASKS, method="PCGrad", **OPTIONS)
+
+
+def test_train_tasks_refuses_settings_out_of_range():
+    for options, words in (
+        ({"steps": 0}, "steps must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"source_batch_size": 0}, "source_batch_size must be"),
+        ({"learning_rate": -0.1}, "learning_rate must be above 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            multitask.train_tasks(_model(CLASSES), TASKS, **{**OPTIONS, **options})
+    with pytest.raises(TypeError, match="lam must be a number"):
+        multitask.train_tasks(_model(CLASSES), TASKS, lam=None, **OPTIONS)
+    with pytest.raises(ValueError, match="labels of 'a' must be class numbers 0 … 1"):
+        multitask.train_tasks(
+            _model(CLASSES), {**TASKS, "a": TASKS["b"].take(TASKS["b"].labels == 2)}, **OPTIONS
+        )
+    with pytest.raises(ValueError, match=r"no head for 'c'; it has \['a', 'b'\]"):
+        multitask.evaluate_tasks(_model(CLASSES), {"c": TASKS["a"]})
+
+
+def test_a_loaded_suite_is_the_callers_own_and_knows_its_names():
+    suite = load_suite()
+    train = suite.tasks["news"].splits["train"]
+    train.labels[:] = 0
+    suite.embedding[:] = 0
+    again = load_suite()
+    assert again.tasks["news"].splits["train"].labels.any()
+    assert again.embedding.any()
+    for call in (lambda: suite.sample({"nope": 10}, 0), lambda: suite.source(["nope"])):
+        with pytest.raises(ValueError, match=r"names must be some of .* got \('nope',\)"):
+            call()
+    before = torch.get_rng_state()
+    build_multitask(suite, ["news"], 3)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -7,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlcourse import training
-from tlcourse.encoders import LSTMClassifier, masked_mean
+from tlcourse.encoders import LSTMClassifier, last_state, masked_mean
 
 
 def _model(seed=0):
-    training.seed_everything(seed)
     embedding = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     embedding[0] = 0
-    return LSTMClassifier(embedding, hidden=5)
+    with training.Stream(seed):
+        return LSTMClassifier(embedding, hidden=5)
 
 
 def _data(n=40, seed=0):
@@ -77,7 +79,7 @@ def test_nan_stops_with_step_and_cause():
         training.check_finite(float("nan"), 7)
     model = _model()
     model.head.weight.data.fill_(float("inf"))
-    with pytest.raises(ValueError, match="at step 0"):
+    with pytest.raises(ValueError, match="at step 0, before any update: the inputs, or the weig"):
         training.fit(model, (ids, lengths), labels, epochs=1, learning_rate=0.1)
 
 
@@ -91,3 +93,104 @@ def test_cancel_and_bad_input():
         training.fit(_model(), (ids, lengths), labels, epochs=1, learning_rate=0.1, progress=stop)
     with pytest.raises(ValueError, match="same number of rows"):
         training.fit(_model(), (ids, lengths), labels[:3], epochs=1, learning_rate=0.1)
+
+
+# Streams of random numbers.
+
+
+def _fitted(seed, **options):
+    ids, lengths, labels = _data(60)
+    return training.fit(
+        _model(), (ids, lengths), labels, epochs=3, learning_rate=0.02, seed=seed, **options
+    ).loss
+
+
+def test_a_stream_is_what_torch_draws_after_seeding():
+    torch.manual_seed(5)
+    wanted = torch.rand(6)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    stream, found = training.Stream(5), []
+    for _ in range(3):
+        with stream:
+            found.append(torch.rand(2))
+        torch.rand(1)
+    assert torch.equal(torch.cat(found), wanted)
+    torch.set_rng_state(before)
+    with pytest.raises(training.Cancelled), stream:
+        raise training.Cancelled
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_runs_between_two_steps_changes_nothing_and_nothing_of_the_callers():
+    alone, other = _fitted(1), _fitted(2)
+    torch.manual_seed(7)
+    before, inside = torch.get_rng_state(), []
+    assert _fitted(1, progress=lambda share: inside or inside.append(_fitted(2))) == alone
+    assert inside == [other]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_threads_train_as_if_alone():
+    alone = {seed: _fitted(seed) for seed in (1, 2, 3)}
+    found = {}
+    threads = [
+        threading.Thread(target=lambda s=seed: found.update({s: _fitted(s)})) for seed in alone
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == alone
+
+
+# What came and does not fit.
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number, at least 1; got 0"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": -1e-3}, "learning_rate must be above 0"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
+    ],
+)
+def test_settings_out_of_range(change, words):
+    ids, lengths, labels = _data()
+    with pytest.raises(ValueError, match=words):
+        training.fit(
+            _model(), (ids, lengths), labels, **{"epochs": 1, "learning_rate": 0.1, **change}
+        )
+
+
+def test_fit_says_what_is_wrong_with_inputs_labels_or_model():
+    ids, lengths, labels = _data()
+    options = {"epochs": 1, "learning_rate": 0.1}
+    with pytest.raises(ValueError, match="labels must be class numbers 0 … 1"):
+        training.fit(_model(), (ids, lengths), labels + 1, **options)
+    with pytest.raises(ValueError, match=r"ids must be word numbers 0 … 19, got .* 99"):
+        training.fit(_model(), (ids.clamp(max=5) + 94, lengths), labels, **options)
+    frozen = _model().requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing trains"):
+        training.fit(frozen, (ids, lengths), labels, **options)
+    linear, X = torch.nn.Linear(3, 2), torch.full((40, 3), float("nan"))
+    with pytest.raises(ValueError, match=r"inputs\[0\] must be finite"):
+        training.fit(linear, (X,), labels, **options)
+    with pytest.raises(ValueError, match="no row"):
+        training.predict(_model(), (ids[:0], lengths[:0]))
+    for lam in ("0.5", None):
+        with pytest.raises(TypeError, match="lam must be a number"):
+            training.check_lambda(lam)
+    with pytest.raises(ValueError, match="between 0 and 1, got 2"):
+        training.check_lambda(2)
+
+
+def test_lengths_must_fit_the_states():
+    for pool in (masked_mean, last_state):
+        with pytest.raises(ValueError, match=r"between 0 and 3, the positions .*; got 6 … 6"):
+            pool(torch.ones(1, 3, 1), [6])
+        with pytest.raises(ValueError, match="lengths"):
+            pool(torch.ones(2, 3, 1), torch.tensor([1]))
+    assert masked_mean(torch.ones(1, 3, 1), [3]).item() == 1

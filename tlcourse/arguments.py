@@ -143,7 +143,9 @@ def check_array(
     try:
         found = np.asarray(value)
     except (TypeError, ValueError) as fault:
-        raise TypeError(f"{name} must be an array of numbers{wanted}; got {shown(value)}") from fault
+        raise TypeError(
+            f"{name} must be an array of numbers{wanted}; got {shown(value)}"
+        ) from fault
     if found.dtype == object or not (
         np.issubdtype(found.dtype, np.number) or found.dtype == np.bool_
     ):
@@ -237,3 +239,27 @@ def check_labels(
     if n is not None and len(whole) != n:
         raise ValueError(f"{name} must have {n} entries, one a row, got {len(whole)}")
     return whole
+
+
+def check_rows(name: str, value: Any, n: int) -> np.ndarray:
+    """Row numbers −n … n − 1, or a boolean mask of n entries; int64, shape (rows,).
+
+    Examples
+    --------
+    >>> check_rows("rows", [False, True], 2).tolist()
+    [1]
+    >>> check_rows("rows", [0, 7], 5)
+    Traceback (most recent call last):
+    IndexError: rows must lie between -5 and 4, got [7]
+    """
+    found = check_array(name, value, ("rows",))
+    if found.dtype == np.bool_:
+        if len(found) != n:
+            raise ValueError(f"{name} as a mask must have {n} entries, one a row; got {len(found)}")
+        return np.flatnonzero(found)
+    numbers = found.astype(np.int64)
+    if not np.array_equal(numbers, found):
+        raise TypeError(f"{name} must be whole numbers or a mask of booleans, got {shown(value)}")
+    if outside := numbers[(numbers < -n) | (numbers >= n)].tolist():
+        raise IndexError(f"{name} must lie between {-n} and {n - 1}, got {shown(outside)}")
+    return numbers

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tlcourse.arguments import shown
+
 if TYPE_CHECKING:
     from transformers.models.bert.modeling_bert import BertLayer
 
@@ -45,11 +47,16 @@ def attention(
     ------
     ValueError
         If the shapes do not fit, or a row may read nothing at all.
+    TypeError
+        If something is no tensor, or the mask is neither bool nor all 0 and 1.
 
     Reference
     ---------
     Vaswani et al. (2017), Attention is all you need.
     """
+    for name, item in (("query", query), ("key", key), ("value", value)):
+        if not isinstance(item, torch.Tensor) or item.ndim < 2:
+            raise TypeError(f"{name} must be a tensor of two axes or more, got {shown(item)}")
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ValueError(
             "query and key need the same last axis, key and value the same last but one; got "
@@ -58,11 +65,23 @@ def attention(
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = query @ key.mT * scale
     if mask is not None:
+        mask = _as_bool(mask)
         if not mask.any(-1).all():
             raise ValueError("the mask leaves a row nothing to read; its weights would be 0/0")
         scores = scores.masked_fill(~mask, -math.inf)
     weights = scores.softmax(-1)
     return weights @ value, weights
+
+
+def _as_bool(mask: torch.Tensor) -> torch.Tensor:
+    if not isinstance(mask, torch.Tensor) or mask.ndim == 0 or mask.is_floating_point():
+        raise TypeError(
+            "mask must be a bool tensor that broadcasts to (…, m, n), False where nothing may be "
+            f"read; got {shown(mask)}" + (f" of {mask.dtype}" if torch.is_tensor(mask) else "")
+        )
+    if not ((mask == 0) | (mask == 1)).all():
+        raise TypeError(f"mask must be bool, or 0 and 1; got {shown(mask.unique().tolist())}")
+    return mask.bool()
 
 
 def layer_attention(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,12 +19,25 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer
-from transformers.utils import logging
 
+from tlcourse.arguments import check_count, check_number, check_rows, check_share, check_texts
+from tlcourse.checkpoints import (
+    check_inputs,
+    check_targets,
+    check_tokenizer,
+    checkpoint_folder,
+    quiet,
+)
 from tlcourse.encoders import masked_mean
-from tlcourse.paths import data_dir
-from tlcourse.sources import fetch
-from tlcourse.training import Progress, batches, check_finite, checker
+from tlcourse.training import (
+    Progress,
+    Stream,
+    batches,
+    check_finite,
+    check_settings,
+    check_trains,
+    checker,
+)
 
 Model = TypeVar("Model", bound=BertPreTrainedModel)
 Inputs = Mapping[str, torch.Tensor]
@@ -65,33 +75,17 @@ class BertMeanClassifier(BertForSequenceClassification):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-def checkpoint_folder(name: str) -> str:
-    """Where a checkpoint lies, for transformers' ``from_pretrained``.
-
-    Parameters
-    ----------
-    name : str
-        ``"minilm"``, a BERT with 6 layers of width 384 for English, from the course's cache;
-        ``"bert-zh"``, the course's own small BERT for Chinese; a local folder; or a Hub name
-        such as ``"google-bert/bert-base-uncased"``, which the Hub's library then fetches.
+def load_tokenizer(name: str) -> BertTokenizer:
+    """The tokenizer of a checkpoint, see `tlcourse.checkpoints.checkpoint_folder`.
 
     Raises
     ------
-    ValueError
-        If it is a folder that holds no checkpoint.
+    ValueError, FileNotFoundError
+        If there is no such checkpoint, or it has no vocabulary.
     """
-    if name == "minilm":
-        return str(fetch("minilm"))
-    if name == "bert-zh":
-        return str(data_dir() / "models" / name)
-    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
-        raise ValueError(f"{name} must hold a BERT checkpoint; it holds no config.json")
-    return name
-
-
-def load_tokenizer(name: str) -> BertTokenizer:
-    """The tokenizer of a checkpoint, see `checkpoint_folder`."""
-    tokenizer = BertTokenizer.from_pretrained(checkpoint_folder(name))
+    place = checkpoint_folder(name, weights=False)
+    tokenizer = BertTokenizer.from_pretrained(place)
+    check_tokenizer(tokenizer, place)
     if name == "bert-zh":  # it has pieces for plain forms only: "," and no "，"
         backend = tokenizer.backend_tokenizer
         backend.normalizer = normalizers.Sequence([normalizers.NFKC(), backend.normalizer])
@@ -108,7 +102,7 @@ def load_model(
     kind : type
         `BertMeanClassifier`, or a class of transformers such as ``BertForSequenceClassification``.
     name : str
-        See `checkpoint_folder`.
+        See `tlcourse.checkpoints.checkpoint_folder`.
     scratch : bool
         Take the checkpoint's shape alone and start every weight at random.
     seed : int
@@ -119,40 +113,28 @@ def load_model(
     Returns
     -------
     transformers.PreTrainedModel
-        In float32 and in evaluation mode.
+        In float32 and in evaluation mode. Its ``draws`` go on where this has stopped: more
+        that starts at random, such as LoRA's matrices, depends on the seed as well.
 
     Raises
     ------
     ValueError
         If the checkpoint is no BERT: its weights would not be found, and random ones taken.
+    FileNotFoundError
+        If there is no such checkpoint, or it has no weights.
     """
-    place = checkpoint_folder(name)
+    place = checkpoint_folder(name, weights=not scratch)
     found = BertConfig.get_config_dict(place)[0].get("model_type")
     if found != "bert":
         raise ValueError(f"{place} must hold a BERT checkpoint; it holds one of type {found!r}")
-    torch.manual_seed(seed)
-    with _quiet():
+    draws = Stream(seed)
+    with quiet(), draws:
         if scratch:
-            return kind(BertConfig.from_pretrained(place, **options)).float().eval()
-        return kind.from_pretrained(place, dtype=torch.float32, **options)
-
-
-_QUIET = threading.Lock()  # the library's verbosity is global, and live runs are threads
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the report that a new head's weights were not in the checkpoint."""
-    with _QUIET:
-        before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            logging.set_verbosity(before)
-            if bars:
-                logging.enable_progress_bar()
+            model = kind(BertConfig.from_pretrained(place, **options)).float().eval()
+        else:
+            model = kind.from_pretrained(place, dtype=torch.float32, **options)
+    model.draws = draws
+    return model
 
 
 def encode(
@@ -160,22 +142,31 @@ def encode(
 ) -> dict[str, torch.Tensor]:
     """Texts as padded rows of piece numbers.
 
+    Parameters
+    ----------
+    tokenizer : transformers.BertTokenizer
+    texts : sequence of str
+    max_length : int
+        Pieces of a text at most, 3 or more: ``[CLS]`` and ``[SEP]`` are among them.
+
     Returns
     -------
     dict
         ``input_ids`` and ``attention_mask``, int64, shape (n, length); the mask is 0 at padding.
     """
-    if not len(texts):
-        raise ValueError("texts is empty; give at least one")
+    texts = check_texts("texts", texts)
+    check_count("max_length", max_length, 3)  # below, the library does not cut at all
     found = tokenizer(
-        list(texts), truncation=True, max_length=max_length, padding=True, return_tensors="pt"
+        texts, truncation=True, max_length=max_length, padding=True, return_tensors="pt"
     )
     return {name: found[name] for name in ("input_ids", "attention_mask")}
 
 
 def take(inputs: Inputs, rows: torch.Tensor | np.ndarray) -> dict[str, torch.Tensor]:
-    """The chosen rows, cut to the longest among them."""
-    rows = torch.as_tensor(rows)
+    """The chosen rows (numbers, or a boolean mask), cut to the longest among them."""
+    rows = torch.from_numpy(check_rows("rows", rows, len(inputs["attention_mask"])))
+    if not len(rows):
+        raise ValueError("rows chooses no row; choose at least one")
     longest = int(inputs["attention_mask"][rows].sum(1).max())
     return {name: values[rows, :longest] for name, values in inputs.items()}
 
@@ -220,8 +211,9 @@ def fine_tune(
         A model of transformers with a head, or the `upper_part` of one.
     inputs : mapping
         As `encode` or `frozen_states` gives them.
-    labels : torch.Tensor
-        int64, shape (n,), or (n, length) with −100 where no label is for a token classifier.
+    labels : torch.Tensor, numpy.ndarray or list
+        Class numbers, shape (n,), or (n, length) with −100 where no label is for a token
+        classifier.
     steps : int
         Batches; the texts are gone through in a new order each time they are used up.
     learning_rate : float
@@ -235,15 +227,21 @@ def fine_tune(
     progress : callable, optional
         See `tlcourse.training.Progress`.
 
+    Raises
+    ------
+    ValueError
+        If inputs, labels and model do not fit each other, nothing trains, a setting is outside
+        its range, or the loss is no number.
+
     Reference
     ---------
     Devlin et al. (2019), BERT, appendix A.3.
     """
-    if len(labels) != len(inputs["attention_mask"]) or not len(labels):
-        raise ValueError(
-            f"inputs and labels need the same number of rows, at least one; got "
-            f"{len(inputs['attention_mask'])} and {len(labels)}"
-        )
+    check_settings(learning_rate, steps=steps, batch_size=batch_size)
+    check_share("warmup", warmup)
+    check_number("weight_decay", weight_decay, low=0)
+    check_inputs(model, inputs)
+    labels = check_targets(model, labels, inputs["attention_mask"])
     trained = [item for item in model.named_parameters() if item[1].requires_grad]
     plain: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
@@ -252,7 +250,7 @@ def fine_tune(
     groups: list[dict[str, Any]] = [{"params": plain, "weight_decay": 0.0}, {"params": decayed}]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, round(warmup * steps), steps)
-    torch.manual_seed(seed)
+    draws = Stream(seed)
     order = batches(len(labels), batch_size, torch.Generator().manual_seed(seed))
     history = FineTuningHistory()
     check = checker(history.checks, check_at, on_check)
@@ -264,7 +262,9 @@ def fine_tune(
         wanted = (
             labels[rows] if labels.ndim == 1 else labels[rows, : batch["attention_mask"].shape[1]]
         )
-        loss = model(**batch, labels=wanted).loss
+        with draws:
+            loss = model(**batch, labels=wanted).loss
+        check_trains(loss)
         check_finite(loss.item(), step)
         optimizer.zero_grad()
         loss.backward()
@@ -290,6 +290,7 @@ def _training_mode(model: nn.Module) -> None:
 
 def predict(model: nn.Module, inputs: Inputs, batch_size: int = 64) -> np.ndarray:
     """Class probabilities, shape (n, classes), with dropout off."""
+    check_inputs(model, inputs)
     model.eval()
     found: list[tuple[torch.Tensor, torch.Tensor]] = []
     with torch.no_grad():

@@ -22,7 +22,7 @@ from tlcourse.embeddings import document_averages
 from tlcourse.en_text import load_movie_reviews
 from tlcourse.encoders import LSTMClassifier
 from tlcourse.mapping import LinearMap, fit_least_squares, fit_transfer
-from tlcourse.training import Progress, fit, predict, scores, seed_everything
+from tlcourse.training import Progress, Stream, fit, predict, scores
 
 MODELS = ("averages", "LSTM")
 ARMS = ("English, then Chinese", "Chinese only")
@@ -133,8 +133,8 @@ def classify_lstm(
         mapped = map_vectors(spaces, fit_least_squares(*spaces.pairs()))
         model.embedding = _frozen(mapped)
     else:
-        seed_everything(seed)
-        model = LSTMClassifier(_padded(spaces.source), HIDDEN)
+        with Stream(seed):
+            model = LSTMClassifier(_padded(spaces.source), HIDDEN)
     threshold = 0.5
     if n == 0:
         unlabelled = train.take(np.random.default_rng(seed).permutation(len(train))[:2000])
@@ -164,8 +164,8 @@ def english_lstm(seed: int, progress: Progress | None = None) -> LSTMClassifier:
     if seed in _ENGLISH_LSTMS:
         return _ENGLISH_LSTMS[seed]
     spaces, english = load_bilingual(), _movies().subset("train")
-    seed_everything(seed)
-    model = LSTMClassifier(_padded(spaces.target), HIDDEN)
+    with Stream(seed):
+        model = LSTMClassifier(_padded(spaces.target), HIDDEN)
     labels = torch.as_tensor(english.labels)
     inputs = _batch(english.tokens, spaces.target)
     fit(

@@ -36,6 +36,7 @@ class Encoder(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """States (batch, length, width) for ids (batch, length)."""
+        check_ids(ids, self.embedding)
         below, _ = self.lower(self.embedding(ids))
         states, _ = self.upper(below)
         return states
@@ -129,6 +130,8 @@ class MultitaskModel(SharedModel):
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor, task: str) -> torch.Tensor:
         """A task's logits (batch, classes) for ids (batch, length) and lengths (batch,)."""
+        if task not in self.heads:
+            raise ValueError(f"the model has no head for {task!r}; it has {list(self.heads)}")
         return self.heads[task](self.features(ids, lengths))
 
 
@@ -170,10 +173,21 @@ class LSTMClassifier(nn.Module):
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Logits (batch, classes) for ids (batch, length) and lengths (batch,)."""
+        check_ids(ids, self.embedding)
         ids = ids[:, : int(lengths.max())]
         states, _ = self.lstm(self.embedding(ids))
         pooled = masked_mean(states, lengths)
         return self.head(self.dropout(pooled))
+
+
+def check_ids(ids: torch.Tensor, embedding: nn.Embedding) -> None:
+    """Refuse word numbers that the embedding has no row for."""
+    size = embedding.num_embeddings
+    if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= size):
+        raise ValueError(
+            f"ids must be word numbers 0 … {size - 1}, got {int(ids.min())} … {int(ids.max())}; "
+            "encode the texts with the vocabulary that the model was built on"
+        )
 
 
 def masked_mean(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -190,7 +204,13 @@ def masked_mean(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     -------
     torch.Tensor
         Shape (batch, width).
+
+    Raises
+    ------
+    ValueError
+        If a length exceeds the positions there are.
     """
+    lengths = _fitting(states, lengths)
     mask = torch.arange(states.shape[1])[None, :] < lengths[:, None]
     return (states * mask[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
 
@@ -200,4 +220,20 @@ def last_state(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
     Parameters and the shape returned are those of `masked_mean`.
     """
+    lengths = _fitting(states, lengths)
     return states[torch.arange(len(states)), lengths.clamp(min=1) - 1]
+
+
+def _fitting(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    lengths = torch.as_tensor(lengths)
+    if states.ndim != 3 or lengths.shape != states.shape[:1]:
+        raise ValueError(
+            "states must have shape (batch, length, width) and lengths (batch,); got "
+            f"{tuple(states.shape)} and {tuple(lengths.shape)}"
+        )
+    if len(lengths) and (int(lengths.min()) < 0 or int(lengths.max()) > states.shape[1]):
+        raise ValueError(
+            f"lengths must lie between 0 and {states.shape[1]}, the positions that states has; "
+            f"got {int(lengths.min())} … {int(lengths.max())}"
+        )
+    return lengths

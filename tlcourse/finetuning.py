@@ -13,10 +13,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from tlcourse.arguments import check_choice, check_count, check_labels, check_number
 from tlcourse.encoders import LAYERS, SharedModel, TransferModel
 from tlcourse.freezing import (
     parameter_groups,
-    set_trainable,
+    restricted,
     slanted_triangular,
     unfrozen_layers,
     weight_penalty,
@@ -24,9 +25,12 @@ from tlcourse.freezing import (
 from tlcourse.tasks import Encoded
 from tlcourse.training import (
     Progress,
+    Stream,
     batches,
     check_finite,
     check_lambda,
+    check_settings,
+    check_trains,
     checker,
     predict,
     scores,
@@ -98,6 +102,7 @@ def next_word_loss(model: SharedModel, ids: torch.Tensor, lengths: torch.Tensor)
 
 def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
     """`next_word_loss` on the first texts, dropout off; its rise is what was forgotten."""
+    check_count("limit", limit)
     model.eval()
     total = words = 0.0
     with torch.no_grad():
@@ -111,7 +116,8 @@ def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
 
 def evaluate(model: TransferModel, texts: Encoded) -> dict[str, float]:
     """Accuracy and macro-F1 of the target task on labelled texts."""
-    assert texts.labels is not None
+    if texts.labels is None or len(texts) == 0:
+        raise ValueError(f"evaluate needs labelled texts, at least one; got {_told(texts)}")
     predicted = predict(model, (texts.ids, texts.lengths)).argmax(1)
     return scores(texts.labels.numpy(), predicted)
 
@@ -122,9 +128,14 @@ def class_loss(model: TransferModel, batch: Encoded) -> torch.Tensor:
     Weights should have mean 1 over all examples. They are not divided by the batch's own sum:
     a batch of unimportant examples should count little.
     """
-    assert batch.labels is not None
+    if batch.labels is None:
+        raise ValueError(f"class_loss needs labelled texts, got {_told(batch)}")
     each = cross_entropy(model(batch.ids, batch.lengths), batch.labels, reduction="none")
     return each.mean() if batch.weights is None else (each * batch.weights).mean()
+
+
+def _told(texts: Encoded) -> str:
+    return f"{len(texts)} texts {'without' if texts.labels is None else 'with'} labels"
 
 
 def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:
@@ -181,7 +192,8 @@ def tune(
     batch_size, source_batch_size : int
         Labelled texts and source texts of a step; as many of both if the second is left out.
     layers : sequence of str
-        The shared layers that train, see `set_trainable`.
+        The shared layers that train; what was frozen before stays frozen, and after the run
+        all is frozen or not as before it.
     gradual : bool
         Unfreeze them one after the other, see `unfrozen_layers`.
     factor : float
@@ -190,6 +202,8 @@ def tune(
         The learning rate over the steps.
     penalty : {"none", "weight decay", "L2-SP"}
         R(w), see `weight_penalty`; L2-SP pulls towards the weights at the start.
+    strength : float
+        Of the penalty, at least 0.
     seed : int
         For the order of the examples and for dropout.
     check_at : sequence of int
@@ -204,24 +218,32 @@ def tune(
     Raises
     ------
     ValueError
-        For a λ outside 0 … 1, missing texts, an unknown name, or a loss that is no number.
+        For settings outside their range, missing texts, an unknown name, a model that is frozen
+        as a whole, or a loss that is no number.
     """
     check_lambda(lam)
-    for name, value, known in (("rate", rate, RATES), ("penalty", penalty, PENALTIES)):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {known}, got {value!r}")
-    if lam < 1 and (target is None or target.labels is None or len(target) == 0):
-        raise ValueError("λ < 1 needs labelled target texts")
+    check_settings(
+        learning_rate, steps=steps, batch_size=batch_size, source_batch_size=source_batch_size
+    )
+    check_choice("rate", rate, RATES)
+    check_choice("penalty", penalty, PENALTIES)
+    if check_number("strength", strength, low=0) and penalty == "none":
+        raise ValueError(
+            f"strength {strength} needs a penalty, one of {PENALTIES[1:]}; got penalty 'none'"
+        )
+    if lam < 1:
+        if target is None or target.labels is None or len(target) == 0:
+            raise ValueError("λ < 1 needs labelled target texts")
+        check_labels("target.labels", target.labels, model.head.out_features)
     if lam > 0 and (source is None or len(source) == 0):
         raise ValueError("λ > 0 needs source texts")
-    set_trainable(model, layers)
     towards = None
     if penalty == "L2-SP":
         towards = {name: w.detach().clone() for name, w in model.encoder.named_parameters()}
     groups = parameter_groups(model, learning_rate, factor)
     optimizer = torch.optim.AdamW(groups, weight_decay=0, fused=True)
     base = [group["lr"] for group in optimizer.param_groups]
-    torch.manual_seed(seed)  # dropout
+    draws = Stream(seed)  # dropout
     # One order each, so that the labelled batches are the same for every λ.
     orders = [torch.Generator().manual_seed(seed) for _ in range(2)]
     draw_fine = batches(len(target), batch_size, orders[0]) if target is not None else iter(())
@@ -230,34 +252,37 @@ def tune(
     history = MixtureHistory()
 
     check = checker(history.checks, check_at, on_check)
-    check(0)
-    for step in range(steps):
-        model.train()
-        if gradual:
-            set_trainable(model, unfrozen_layers(step, steps, layers))
-        scale = slanted_triangular(step, steps) if rate != "constant" else 1.0
-        for group, value in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = value * scale
-        pre = fine = torch.tensor(math.nan)
-        if lam < 1:
-            assert target is not None
-            loss = fine = class_loss(model, target.take(next(draw_fine)))
-        if lam > 0:
-            assert source is not None
-            texts = source.take(next(draw_pre))
-            pre = next_word_loss(model, texts.ids, texts.lengths)
-            loss = pre if lam == 1 else mixture(pre, fine, lam)
-        if penalty != "none":
-            loss = loss + strength * weight_penalty(model, towards)
-        check_finite(loss.item(), step)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        history.loss.append(loss.item())
-        history.pre.append(pre.item())
-        history.fine.append(fine.item())
-        check(step + 1)
-        if progress is not None:
-            progress((step + 1) / steps)
+    with restricted(model, layers) as choose:
+        check(0)
+        for step in range(steps):
+            model.train()
+            if gradual:
+                choose(unfrozen_layers(step, steps, layers))
+            scale = slanted_triangular(step, steps) if rate != "constant" else 1.0
+            for group, value in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = value * scale
+            pre = fine = torch.tensor(math.nan)
+            if lam < 1:
+                assert target is not None
+                with draws:
+                    loss = fine = class_loss(model, target.take(next(draw_fine)))
+            if lam > 0:
+                assert source is not None
+                texts = source.take(next(draw_pre))
+                pre = next_word_loss(model, texts.ids, texts.lengths)
+                loss = pre if lam == 1 else mixture(pre, fine, lam)
+            if penalty != "none":
+                loss = loss + strength * weight_penalty(model, towards)
+            check_trains(loss)
+            check_finite(loss.item(), step)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            history.loss.append(loss.item())
+            history.pre.append(pre.item())
+            history.fine.append(fine.item())
+            check(step + 1)
+            if progress is not None:
+                progress((step + 1) / steps)
     return history

@@ -5,10 +5,12 @@ Freezing, gradual unfreezing, discriminative rates, the slanted triangular sched
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
+from tlcourse.arguments import check_count, check_number, check_share
 from tlcourse.encoders import LAYERS, SharedModel, TransferModel
 
 
@@ -23,6 +25,8 @@ def set_trainable(model: SharedModel, layers: Sequence[str]) -> None:
     layers : sequence of str
         Of `tlcourse.encoders.LAYERS`.
     """
+    if isinstance(layers, str):
+        raise TypeError(f"layers must be a sequence of names, got {layers!r}; write ({layers!r},)")
     for layer in layers:
         if layer not in LAYERS:
             raise ValueError(f"no shared layer {layer!r}; there are {LAYERS}")
@@ -31,6 +35,36 @@ def set_trainable(model: SharedModel, layers: Sequence[str]) -> None:
             parameter.requires_grad_(layer in layers)
             if layer not in layers:
                 parameter.grad = None
+
+
+@contextlib.contextmanager
+def restricted(
+    model: SharedModel, layers: Sequence[str]
+) -> Iterator[Callable[[Sequence[str]], None]]:
+    """Within the block only these shared layers train; what was frozen before stays frozen.
+
+    Behind the block everything trains or not as before it.
+
+    Yields
+    ------
+    callable
+        Chooses other layers within the block, as `set_trainable` does.
+    """
+    before = [(parameter, parameter.requires_grad) for parameter in model.encoder.parameters()]
+
+    def choose(layers: Sequence[str]) -> None:
+        set_trainable(model, layers)
+        for parameter, trained in before:
+            if not trained:
+                parameter.requires_grad_(False)
+                parameter.grad = None
+
+    try:
+        choose(layers)
+        yield choose
+    finally:
+        for parameter, trained in before:
+            parameter.requires_grad_(trained)
 
 
 def count_parameters(model: TransferModel) -> dict[str, tuple[int, bool]]:
@@ -49,7 +83,12 @@ def unfrozen_layers(step: int, steps: int, layers: Sequence[str] = LAYERS) -> tu
     """Gradual unfreezing: the layers that train at a step, the topmost first.
 
     The steps fall into equal stretches: in the first only the head trains, then one more
-    layer from the top in each.
+    layer from the top in each; behind the last step all train.
+
+    Raises
+    ------
+    ValueError
+        If step is below 0 or steps below 1.
 
     Reference
     ---------
@@ -60,7 +99,9 @@ def unfrozen_layers(step: int, steps: int, layers: Sequence[str] = LAYERS) -> tu
     >>> [unfrozen_layers(step, 4) for step in range(4)]
     [(), ('upper',), ('lower', 'upper'), ('embedding', 'lower', 'upper')]
     """
-    stretch = step * (len(layers) + 1) // steps
+    check_count("step", step, 0)
+    check_count("steps", steps)
+    stretch = min(step * (len(layers) + 1) // steps, len(layers))
     return tuple(layers[len(layers) - stretch :])
 
 
@@ -76,10 +117,17 @@ def parameter_groups(
     factor : float
         1 gives all layers the same rate.
 
+    Raises
+    ------
+    ValueError
+        If a rate or the factor is 0 or less.
+
     Reference
     ---------
     Howard and Ruder (2018); 2.6 is theirs.
     """
+    check_number("learning_rate", learning_rate, above=0)
+    check_number("factor", factor, above=0)
     heads = [*model.head.parameters(), *model.lm_head.parameters()]
     groups: list[dict[str, object]] = [{"params": heads, "lr": learning_rate}]
     for depth, layer in enumerate(reversed(LAYERS), start=1):
@@ -91,6 +139,11 @@ def parameter_groups(
 def slanted_triangular(step: int, steps: int, cut: float = 0.1, ratio: float = 32) -> float:
     """Factor of the learning rate: up in the first tenth, then slowly down to 1/ratio.
 
+    Raises
+    ------
+    ValueError
+        If the step is outside 0 … steps, cut outside 0 … 1, or ratio below 1.
+
     Reference
     ---------
     Howard and Ruder (2018).
@@ -100,6 +153,10 @@ def slanted_triangular(step: int, steps: int, cut: float = 0.1, ratio: float = 3
     >>> [round(slanted_triangular(step, 100), 2) for step in (0, 10, 55, 100)]
     [0.03, 1.0, 0.52, 0.03]
     """
+    check_count("steps", steps)
+    check_count("step", step, 0, steps)
+    check_share("cut", cut)
+    check_number("ratio", ratio, low=1)
     peak = max(steps * cut, 1)
     share = step / peak if step < peak else 1 - (step - peak) / max(steps - peak, 1)
     return (1 + share * (ratio - 1)) / ratio

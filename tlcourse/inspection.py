@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from tlcourse.arguments import check_count, shown
+from tlcourse.checkpoints import check_inputs
+
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, BertModel, BertPreTrainedModel, BertTokenizer
 
@@ -20,8 +23,10 @@ def check_text(text: str) -> str:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
     """
+    if not isinstance(text, str):
+        raise TypeError(f"the text must be one text, got {shown(text)}")
     text = unicodedata.normalize("NFKC", text).strip()  # first, since it can make a text longer
     if not text:
         raise ValueError("the text is empty; type a sentence")
@@ -62,6 +67,8 @@ def fill_mask(
     blanks = batch["input_ids"][0] == tokenizer.mask_token_id
     if not blanks.any():
         raise ValueError("the text has no blank; write [MASK] or _ where a character is missing")
+    check_count("top", top, 1, len(tokenizer) - len(tokenizer.all_special_ids))
+    check_inputs(model, batch)
     model.eval()
     with torch.no_grad():
         logits = model(**batch).prediction_logits[0, blanks]
@@ -85,7 +92,7 @@ def attention_maps(
     tokenizer : transformers.BertTokenizer
     text : str
     max_length : int
-        Pieces that are read.
+        Pieces that are read, 3 or more: ``[CLS]`` and ``[SEP]`` are among them.
 
     Returns
     -------
@@ -98,7 +105,9 @@ def attention_maps(
     ValueError
         If the text is empty or too long, or the model keeps no weights.
     """
+    check_count("max_length", max_length, 3)  # below, the library does not cut at all
     batch = tokenizer(check_text(text), truncation=True, max_length=max_length, return_tensors="pt")
+    check_inputs(model, batch)
     model.eval()
     with torch.no_grad():
         found = model(**batch, output_attentions=True).attentions
@@ -145,7 +154,10 @@ def attributions(
     """
     from captum.attr import LayerIntegratedGradients
 
+    check_count("label", label, 0, (model.config.num_labels or 1) - 1)
+    check_count("steps", steps)
     batch = tokenizer(check_text(text), return_tensors="pt")
+    check_inputs(model, batch)
     ids, mask = batch["input_ids"], batch["attention_mask"]
     blank = torch.full_like(ids, tokenizer.pad_token_id)
     blank[:, [0, -1]] = ids[:, [0, -1]]

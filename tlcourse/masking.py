@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from transformers import BertTokenizer, DataCollatorForLanguageModeling
 
-from tlcourse.datasets import load_zh_news, load_zh_reviews, split_of
+from tlcourse.arguments import check_choice, check_count, check_texts
+from tlcourse.datasets import SPLITS, load_zh_news, load_zh_reviews, split_of
 from tlcourse.text import normalise
+from tlcourse.training import Stream
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CLAUSE = re.compile(r"[^。！？!?；;，,、：:\s]+[。！？!?；;，,、：:\s]*")
@@ -27,6 +29,7 @@ def load_documents(split: str) -> list[str]:
     ----------
     split : {"train", "validation", "test"}
     """
+    check_choice("split", split, SPLITS)
     reviews = load_zh_reviews().subset(split).texts
     news = ("".join(words) for words in load_zh_news())
     return [*reviews, *(text for text in news if split_of(text) == split)]
@@ -47,6 +50,8 @@ def build_tokenizer(texts: Iterable[str], min_count: int = 5) -> BertTokenizer:
     ---------
     Wu et al. (2016), Google's neural machine translation system (WordPiece).
     """
+    texts = check_texts("texts", texts)
+    check_count("min_count", min_count)
     counts = Counter(character for text in texts for character in normalise(text))
     characters = [
         character
@@ -91,6 +96,7 @@ def encode_documents(texts: Sequence[str], tokenizer: BertTokenizer) -> Document
     ValueError
         If no text has two pieces or more.
     """
+    texts = check_texts("texts", texts)
     documents = [_CLAUSE.findall(normalise(text)) or ["。"] for text in texts]
     # Whole texts, since clause by clause takes twice as long.
     whole = ["".join(clauses) for clauses in documents]
@@ -143,6 +149,7 @@ def draw_pairs(
     ---------
     Devlin et al. (2019), BERT, appendix A.
     """
+    check_count("n", n)
     room = max_length - 3
     if room < 2:
         raise ValueError(
@@ -199,11 +206,13 @@ def masked_batches(
     documents: Documents, tokenizer: BertTokenizer, n: int, max_length: int, batch_size: int = 64
 ) -> list[dict[str, Any]]:
     """The same masked sentence pairs each time, to judge a model on; see `draw_pairs`."""
-    torch.manual_seed(0)
+    check_count("batch_size", batch_size)
     pairs = draw_pairs(documents, n, max_length, np.random.default_rng(0))
-    return [
-        collate_pairs(pairs[row : row + batch_size], tokenizer) for row in range(0, n, batch_size)
-    ]
+    with Stream(0):
+        return [
+            collate_pairs(pairs[row : row + batch_size], tokenizer)
+            for row in range(0, n, batch_size)
+        ]
 
 
 def unigram_loss(

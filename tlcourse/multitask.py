@@ -8,23 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torchjd.scalarization import UW
 
+from tlcourse.arguments import check_choice, check_labels
 from tlcourse.conflict import project_conflicts, trunk_parameters
 from tlcourse.encoders import LAYERS, MultitaskModel
 from tlcourse.finetuning import mixture, next_word_loss
-from tlcourse.freezing import set_trainable
+from tlcourse.freezing import restricted
 from tlcourse.task_weights import loss_parts, mean_loss, relative_weights, sampling_probabilities
 from tlcourse.tasks import Encoded
 from tlcourse.training import (
     Progress,
+    Stream,
     batches,
     check_finite,
     check_lambda,
+    check_settings,
+    check_trains,
     checker,
     scores,
 )
@@ -118,7 +122,8 @@ def train_tasks(
         Texts of one batch of a task, and of the language model.
     layers : sequence of str
         Shared layers that train; the embedding is left as given, so that it stays one space
-        for both languages.
+        for both languages. What was frozen before stays frozen, and after the run all is frozen
+        or not as before it.
     seed : int
         For the tasks drawn, the order of the examples, and dropout.
     check_at, on_check, progress
@@ -131,41 +136,44 @@ def train_tasks(
     Raises
     ------
     ValueError
-        For settings outside their range, missing texts, or a loss that is no number.
+        For settings outside their range, missing texts, labels that a head does not know, a
+        model that is frozen as a whole, or a loss that is no number.
 
     Reference
     ---------
     Kendall, Gal and Cipolla (2018), Multi-task learning using uncertainty to weigh losses.
     """
     check_lambda(lam)
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+    check_settings(
+        learning_rate, steps=steps, batch_size=batch_size, source_batch_size=source_batch_size
+    )
+    check_choice("method", method, METHODS)
     if not tasks or any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
         raise ValueError(f"each task needs labelled texts, at least one task; got {list(tasks)}")
     if lam > 0 and (source is None or len(source) == 0):
         raise ValueError("λ > 0 needs source texts")
     if unknown := [task for task in tasks if task not in model.heads]:
         raise ValueError(f"the model has no head for {unknown}; it has {list(model.heads)}")
+    for task, labelled in tasks.items():
+        head = cast(nn.Linear, model.heads[task])
+        check_labels(f"labels of {task!r}", labelled.labels, head.out_features)
     if method == "uncertainty" and (temperature is not None or weights is not None):
         raise ValueError(
             "uncertainty weighting finds the weights and needs a batch of each task: leave "
             "weights and temperature out"
         )
-    if method == "PCGrad" and not layers:
-        raise ValueError("PCGrad needs shared layers that train; layers is empty")
     share = relative_weights(tasks, weights)
     probabilities = None
     if temperature is not None:
         sizes = {task: len(texts) for task, texts in tasks.items()}
         probabilities = torch.tensor(list(sampling_probabilities(sizes, temperature).values()))
-    set_trainable(model, layers)
     uncertainty = UW(len(tasks))
     groups: list[dict[str, Any]] = [{"params": [*model.parameters()]}]
     # Adam moves a parameter by its rate a step: at the model's rate the few hundred steps of a
     # fine-tuning would leave the log-variances near where they begin.
     groups.append({"params": [*uncertainty.parameters()], "lr": 10 * learning_rate})
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0, fused=True)
-    torch.manual_seed(seed)  # dropout
+    draws = Stream(seed)  # dropout, and PCGrad's orders
     # One order for each task, and the same for every weight, temperature and λ.
     orders = {name: torch.Generator().manual_seed(seed) for name in (*tasks, "source", "task")}
     draw = {task: batches(len(texts), batch_size, orders[task]) for task, texts in tasks.items()}
@@ -174,43 +182,51 @@ def train_tasks(
     history = MultitaskHistory(tasks={task: [] for task in tasks})
 
     check = checker(history.checks, check_at, on_check)
-    check(0)
-    for step in range(steps):
-        model.train()
-        names = list(tasks)
-        if probabilities is not None:
-            drawn = torch.multinomial(probabilities, len(tasks), True, generator=orders["task"])
-            names = [names[number] for number in drawn.tolist()]
-        texts = _batch(tasks, [(name, next(draw[name])) for name in names])
-        # PCGrad asks for each task's gradient: from its own pass that is several times cheaper.
-        logits = _logits(model, texts, together=method != "PCGrad")
-        labels = {task: _labels(part) for task, part in texts.items()}
-        means = {task: mean_loss(logits[task], labels[task]) for task in logits}
-        parts = loss_parts(means, labels, share)
-        loss = torch.stack(list(parts.values())).sum()
-        if method == "uncertainty":
-            # × 2 / tasks: with s = 0 this is L_mt, so that λ means the same.
-            loss = uncertainty(torch.stack(list(means.values()))) * 2 / len(means)
-        if lam > 0:
-            assert source is not None
-            plain = source.take(next(draw_pre))
-            pre = next_word_loss(model, plain.ids, plain.lengths)
-            parts = {task: (1 - lam) * part for task, part in parts.items()}
-            parts["source"] = lam * pre
-            loss = mixture(pre, loss, lam)
-        check_finite(loss.item(), step)
-        optimizer.zero_grad()
-        loss.backward(retain_graph=method == "PCGrad")
-        if method == "PCGrad":
-            project_conflicts(parts, trunk_parameters(model))
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        history.loss.append(loss.item())
-        for task in tasks:
-            history.tasks[task].append(means[task].item() if task in means else math.nan)
-        check(step + 1)
-        if progress is not None:
-            progress((step + 1) / steps)
+    with restricted(model, layers):
+        if method == "PCGrad" and not trunk_parameters(model):
+            raise ValueError(
+                "PCGrad needs shared layers that train; layers is empty, or they are frozen"
+            )
+        check(0)
+        for step in range(steps):
+            model.train()
+            names = list(tasks)
+            if probabilities is not None:
+                drawn = torch.multinomial(probabilities, len(tasks), True, generator=orders["task"])
+                names = [names[number] for number in drawn.tolist()]
+            texts = _batch(tasks, [(name, next(draw[name])) for name in names])
+            # PCGrad asks for each task's gradient: from its own pass that is several times cheaper.
+            with draws:
+                logits = _logits(model, texts, together=method != "PCGrad")
+            labels = {task: _labels(part) for task, part in texts.items()}
+            means = {task: mean_loss(logits[task], labels[task]) for task in logits}
+            parts = loss_parts(means, labels, share)
+            loss = torch.stack(list(parts.values())).sum()
+            check_trains(loss)
+            if method == "uncertainty":
+                # × 2 / tasks: with s = 0 this is L_mt, so that λ means the same.
+                loss = uncertainty(torch.stack(list(means.values()))) * 2 / len(means)
+            if lam > 0:
+                assert source is not None
+                plain = source.take(next(draw_pre))
+                pre = next_word_loss(model, plain.ids, plain.lengths)
+                parts = {task: (1 - lam) * part for task, part in parts.items()}
+                parts["source"] = lam * pre
+                loss = mixture(pre, loss, lam)
+            check_finite(loss.item(), step)
+            optimizer.zero_grad()
+            loss.backward(retain_graph=method == "PCGrad")
+            if method == "PCGrad":
+                with draws:
+                    project_conflicts(parts, trunk_parameters(model))
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            history.loss.append(loss.item())
+            for task in tasks:
+                history.tasks[task].append(means[task].item() if task in means else math.nan)
+            check(step + 1)
+            if progress is not None:
+                progress((step + 1) / steps)
     history.weights = list(share.values())
     if method == "uncertainty":
         learned = (-uncertainty.log_var.detach()).exp()

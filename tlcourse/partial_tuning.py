@@ -10,7 +10,10 @@ import torch
 from torch import nn
 from transformers import BertModel, BertPreTrainedModel
 
+from tlcourse.arguments import check_choice, check_count
 from tlcourse.bert import Inputs, by_length, take
+from tlcourse.checkpoints import check_inputs
+from tlcourse.training import Stream
 
 METHODS = ("full", "LoRA", "BitFit", "last layer", "head")
 
@@ -60,8 +63,7 @@ def choose_method(model: BertPreTrainedModel, method: str, frozen: int = 0) -> n
     Hu et al. (2022), LoRA; Ben Zaken et al. (2022), BitFit.
     """
     depth = model.config.num_hidden_layers
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+    check_choice("method", method, METHODS)
     if method != "full" and frozen:
         raise ValueError(f"frozen layers go with the method 'full', got {frozen} with {method!r}")
     freeze(model, {"last layer": depth - 1, "head": depth}.get(method, frozen))
@@ -72,7 +74,8 @@ def choose_method(model: BertPreTrainedModel, method: str, frozen: int = 0) -> n
         from peft import LoraConfig, get_peft_model
 
         matrices, heads = ["query", "value"], ["pooler", "classifier"]
-        with warnings.catch_warnings():  # of what peft calls in transformers
+        draws = getattr(model, "draws", None) or Stream(0)
+        with draws, warnings.catch_warnings():  # of what peft calls in transformers
             warnings.simplefilter("ignore", FutureWarning)
             return get_peft_model(
                 model,
@@ -112,6 +115,7 @@ def frozen_states(
         If the model has fewer layers.
     """
     _check_layers(model, layers)
+    check_inputs(model, inputs)
     model.eval()
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     states = torch.zeros(*ids.shape, model.config.hidden_size)
@@ -153,9 +157,7 @@ def above(
 
 
 def _check_layers(model: BertPreTrainedModel, layers: int) -> None:
-    depth = model.config.num_hidden_layers
-    if not 0 <= layers <= depth:
-        raise ValueError(f"layers must lie between 0 and {depth}, got {layers}")
+    check_count("layers", layers, 0, model.config.num_hidden_layers)
 
 
 def _body(model: BertPreTrainedModel) -> BertModel:

@@ -14,8 +14,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import BertForPreTraining, BertTokenizer
 
+from tlcourse.arguments import check_count, check_number
 from tlcourse.masking import Documents, collate_pairs, draw_pairs
-from tlcourse.training import Progress, check_finite
+from tlcourse.training import Progress, Stream, check_finite, check_settings, check_trains
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -94,7 +95,7 @@ def pretrain(
     warmup: int,
     weight_decay: float = 0.01,
     seed: int = 0,
-    state: Path | None = None,
+    state: Path | str | None = None,
     keep_every: int = 250,
     check_at: Sequence[int] = (),
     on_check: Callable[[int], dict[str, float]] | None = None,
@@ -119,7 +120,7 @@ def pretrain(
         The highest.
     warmup : int
         Steps.
-    state : pathlib.Path, optional
+    state : path, optional
         A file to keep the state in, and to go on from if it is there.
     keep_every : int
         Steps between two writings of that file.
@@ -134,10 +135,21 @@ def pretrain(
     -------
     PretrainingHistory
 
+    Raises
+    ------
+    ValueError
+        If a setting is outside its range, the state holds more steps than the stages have, the
+        model is frozen, or the loss is no number.
+
     Reference
     ---------
     Devlin et al. (2019), BERT: pre-training of deep bidirectional transformers.
     """
+    check_stages(stages)
+    check_settings(learning_rate, keep_every=keep_every)
+    check_count("warmup", warmup, 0)
+    check_number("weight_decay", weight_decay, low=0)
+    state = None if state is None else Path(state)
     steps = sum(stage[0] for stage in stages)
     sizes = [stage[1:] for stage in stages for _ in range(stage[0])]
     optimizer = torch.optim.AdamW(
@@ -145,6 +157,11 @@ def pretrain(
     )
     history = PretrainingHistory()
     first = load_state(state, model, optimizer, history) if state and state.is_file() else 0
+    if first > steps:
+        raise ValueError(
+            f"{state} holds {first} steps and the stages have {steps}: nothing would be trained; "
+            "give more stages, or another file for state"
+        )
     losses: torch.nn.Module = PretrainingLosses(model)
     rank, leader, device = 0, True, torch.device("cpu")
     if accelerator is not None:
@@ -166,15 +183,22 @@ def pretrain(
         check(0)
     for step in range(first, steps):
         batch_size, max_length = sizes[step]
-        torch.manual_seed(1_000_003 * seed + 1_009 * step + rank)
+        number = 1_000_003 * seed + 1_009 * step + rank
+        if device.type != "cpu":
+            torch.manual_seed(number)  # of the device's own generator, which draws there
+        draws = Stream(number)
         draw = np.random.default_rng([seed, rank, step])
         pairs = draw_pairs(documents, batch_size, max_length, draw)
-        batch = {name: part.to(device) for name, part in collate_pairs(pairs, tokenizer).items()}
+        with draws:
+            drawn = collate_pairs(pairs, tokenizer)
+        batch = {name: part.to(device) for name, part in drawn.items()}
         rate = min((step + 1) / max(warmup, 1), (steps - step) / max(steps - warmup, 1))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rate
         model.train()
-        mlm, nsp = losses(batch)
+        with draws:
+            mlm, nsp = losses(batch)
+        check_trains(mlm + nsp)
         check_finite(mlm.item() + nsp.item(), step)
         optimizer.zero_grad()
         if accelerator is None:
@@ -191,6 +215,15 @@ def pretrain(
         if progress is not None:
             progress((step + 1) / steps)
     return history
+
+
+def check_stages(stages: Sequence[tuple[int, int, int]]) -> None:
+    """Refuse stages that are no triples of whole numbers from 1 on."""
+    if not len(stages) or any(len(stage) != 3 for stage in stages):
+        raise ValueError(f"stages must be triples (steps, examples, pieces), got {stages!r}")
+    for stage in stages:
+        for name, value in zip(("steps", "examples", "pieces"), stage, strict=True):
+            check_count(f"{name} of the stage {tuple(stage)}", value)
 
 
 def save_state(

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from tlcourse.encoders import LAYERS, MultitaskModel
 from tlcourse.freezing import set_trainable
 from tlcourse.tasks import Encoded
-from tlcourse.training import Progress, batches, check_finite
+from tlcourse.training import Progress, Stream, batches, check_finite
 
 
 def trunk_distance(a: MultitaskModel, b: MultitaskModel) -> torch.Tensor:
@@ -62,7 +62,7 @@ def train_tied(
         set_trainable(model, LAYERS[1:])
     trained = [parameter for model in models.values() for parameter in model.parameters()]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0, fused=True)
-    torch.manual_seed(seed)
+    draws = Stream(seed)
     draw = {
         task: batches(len(texts), batch_size, torch.Generator().manual_seed(seed))
         for task, texts in tasks.items()
@@ -74,7 +74,9 @@ def train_tied(
             model.train()
             batch = tasks[task].take(next(draw[task]))
             assert batch.labels is not None
-            losses.append(cross_entropy(model(batch.ids, batch.lengths, task), batch.labels))
+            with draws:
+                logits = model(batch.ids, batch.lengths, task)
+            losses.append(cross_entropy(logits, batch.labels))
         loss = torch.stack(losses).mean()
         if strength:
             loss = loss + strength * trunk_distance(*models.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +18,7 @@ from tlcourse.encoders import Encoder, MultitaskModel
 from tlcourse.mapping import fit_least_squares
 from tlcourse.tasks import Encoded, Task, encode_task, start_from_frequencies
 from tlcourse.text import Vocabulary
+from tlcourse.training import Stream
 
 SUITE: Mapping[str, Callable[[], TextDataset]] = {
     "movies": load_movie_reviews,
@@ -52,10 +53,12 @@ class Suite:
 
     def sample(self, sizes: Mapping[str, int], seed: int) -> dict[str, Encoded]:
         """Labelled train texts: each task's number of them, evenly over its classes."""
+        self.check_names(list(sizes))
         return {name: self.tasks[name].sample(n, seed) for name, n in sizes.items()}
 
     def source(self, names: Sequence[str]) -> Encoded:
         """The texts of these tasks' train splits without labels, as many of each."""
+        self.check_names(names)
         splits = [self.tasks[name].splits["train"] for name in names]
         few = min(map(len, splits))
         order = torch.Generator().manual_seed(0)
@@ -64,10 +67,22 @@ class Suite:
             torch.cat([part.ids for part in parts]), torch.cat([part.lengths for part in parts])
         )
 
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse names of no task, or none at all."""
+        if isinstance(names, str) or not names or any(name not in self.tasks for name in names):
+            found = names if isinstance(names, str) else tuple(names)
+            raise ValueError(f"names must be some of {tuple(self.tasks)}, got {found!r}")
+
+
+def load_suite() -> Suite:
+    """The five tasks of `SUITE`; tensors and arrays are the caller's own."""
+    suite = _load_suite()
+    tasks = {name: task.copy() for name, task in suite.tasks.items()}
+    return replace(suite, tasks=tasks, embedding=suite.embedding.copy())
+
 
 @lru_cache(maxsize=1)
-def load_suite() -> Suite:
-    """The five tasks of `SUITE`."""
+def _load_suite() -> Suite:
     return build_suite({name: load() for name, load in SUITE.items()})
 
 
@@ -118,10 +133,9 @@ def build_multitask(suite: Suite, names: Sequence[str], seed: int = 0) -> Multit
     ValueError
         If there is no such task, or none is named.
     """
-    if not names or any(name not in suite.tasks for name in names):
-        raise ValueError(f"names must be some of {tuple(suite.tasks)}, got {tuple(names)}")
-    torch.manual_seed(seed)
+    suite.check_names(names)
     classes = {name: len(suite.tasks[name].dataset.label_names) for name in names}
-    model = MultitaskModel(Encoder(suite.embedding, HIDDEN), classes)
+    with Stream(seed):
+        model = MultitaskModel(Encoder(suite.embedding, HIDDEN), classes)
     start_from_frequencies(model, suite.source(names).ids)
     return model

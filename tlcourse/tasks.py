@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from gensim.models.keyedvectors import KeyedVectors
 
+from tlcourse.arguments import check_choice, check_rows, shown
 from tlcourse.bilingual import load_bilingual, map_vectors
 from tlcourse.datasets import SPLITS, TextDataset, load_zh_reviews
 from tlcourse.embeddings import embedding_matrix, load_glove, load_vectors
@@ -20,12 +22,16 @@ from tlcourse.encoders import Encoder, SharedModel, TransferModel
 from tlcourse.mapping import fit_least_squares
 from tlcourse.paths import data_dir
 from tlcourse.text import Vocabulary
+from tlcourse.training import Stream
 
 TASKS = {
     "zh_reviews": ("random", "own vectors", "mapped vectors"),
     "movie_reviews": ("random", "own vectors", "GloVe"),
 }
 """Each task with the embeddings that its encoder can start from."""
+
+INITS = {"zh": TASKS["zh_reviews"], "en": TASKS["movie_reviews"]}
+"""The same for a task of your own, by its language."""
 
 MAX_WORDS = 5000
 MAX_LENGTH = 60
@@ -45,6 +51,11 @@ class Encoded:
         int64, shape (n,).
     weights : torch.Tensor, optional
         float32, shape (n,): how much each example counts.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other.
     """
 
     ids: torch.Tensor
@@ -52,12 +63,28 @@ class Encoded:
     labels: torch.Tensor | None = None
     weights: torch.Tensor | None = None
 
+    def __post_init__(self) -> None:
+        if self.ids.ndim != 2:
+            raise ValueError(f"ids must have shape (n, length), got {tuple(self.ids.shape)}")
+        for name in ("lengths", "labels", "weights"):
+            given = getattr(self, name)
+            if given is not None and tuple(given.shape) != (len(self.ids),):
+                raise ValueError(
+                    f"{name} must have shape ({len(self.ids)},), one entry for each row of ids; "
+                    f"got {tuple(given.shape)}"
+                )
+
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: torch.Tensor | np.ndarray) -> Encoded:
-        """The chosen rows."""
-        rows = torch.as_tensor(rows)
+    def copy(self) -> Encoded:
+        """The same texts in tensors of their own."""
+        parts = (self.ids, self.lengths, self.labels, self.weights)
+        return Encoded(*(None if part is None else part.clone() for part in parts))  # type: ignore[arg-type]
+
+    def take(self, rows: torch.Tensor | np.ndarray | Sequence[int]) -> Encoded:
+        """The chosen rows: their numbers, or a boolean mask of n entries."""
+        rows = torch.from_numpy(check_rows("rows", rows, len(self)))
         return replace(
             self,
             ids=self.ids[rows],
@@ -77,6 +104,10 @@ class Task:
     splits: Mapping[str, Encoded]
     max_length: int = MAX_LENGTH
 
+    def copy(self) -> Task:
+        """The same task with tensors of its own; data set and vocabulary are shared."""
+        return replace(self, splits={name: part.copy() for name, part in self.splits.items()})
+
     def sample(self, n: int, seed: int) -> Encoded:
         """N labelled texts of the train split, evenly over the classes."""
         train = self.dataset.subset("train")
@@ -89,14 +120,17 @@ class Task:
         return Encoded(torch.as_tensor(ids), torch.as_tensor(lengths), labels)
 
 
-@lru_cache(maxsize=2)
 def load_task(name: str = "zh_reviews") -> Task:
     """A task by name: Chinese reviews or English movie reviews.
 
-    The vocabulary has the `MAX_WORDS` most frequent words of the train split.
+    The vocabulary has the `MAX_WORDS` most frequent words of the train split. The tensors are
+    the caller's own.
     """
-    if name not in TASKS:
-        raise ValueError(f"task must be one of {tuple(TASKS)}, got {name!r}")
+    return _load_task(check_choice("task", name, TASKS)).copy()
+
+
+@lru_cache(maxsize=2)
+def _load_task(name: str) -> Task:
     dataset = load_zh_reviews() if name == "zh_reviews" else load_movie_reviews()
     vocabulary = Vocabulary.build(dataset.subset("train").tokens, max_words=MAX_WORDS - 2)
     return encode_task(name, dataset, vocabulary)
@@ -110,14 +144,15 @@ def encode_task(
     return replace(task, splits={name: task.encode(dataset.subset(name)) for name in SPLITS})
 
 
-def initial_embedding(task: Task, init: str, seed: int = 0) -> np.ndarray:
+def initial_embedding(task: Task, init: str | KeyedVectors, seed: int = 0) -> np.ndarray:
     """The embedding matrix that an encoder starts from.
 
     Parameters
     ----------
-    init : str
-        One of ``TASKS[task.name]``: random numbers, the vectors of lesson 1, the Chinese
-        vectors mapped into the English space of lesson 2, or GloVe.
+    init : str or gensim.models.KeyedVectors
+        One of ``INITS[task.dataset.language]``: random numbers, the vectors of lesson 1, the
+        Chinese vectors mapped into the English space of lesson 2, or GloVe. Or vectors of your
+        own.
 
     Returns
     -------
@@ -125,8 +160,11 @@ def initial_embedding(task: Task, init: str, seed: int = 0) -> np.ndarray:
         float32, shape (V, d), centred and divided by the standard deviation of all the
         vectors there are; row 0 is zero. A word without a vector gets random numbers.
     """
-    _check_init(task.name, init)
-    if init == "random":
+    _check_init(task, init)
+    vectors: KeyedVectors | None
+    if isinstance(init, KeyedVectors):
+        vectors, d = init, init.vector_size
+    elif init == "random":
         vectors, d = None, 100
     elif init == "own vectors":
         vectors = load_vectors("zh" if task.dataset.language == "zh" else "en")
@@ -145,25 +183,34 @@ def initial_embedding(task: Task, init: str, seed: int = 0) -> np.ndarray:
 
 
 def build_model(
-    task: Task, init: str = "own vectors", pretrained: bool = True, seed: int = 0
+    task: Task, init: str | KeyedVectors = "own vectors", pretrained: bool = True, seed: int = 0
 ) -> TransferModel:
     """A model with a fresh head, its shared layers pretrained or fresh.
 
     Parameters
     ----------
-    init : str
+    init : str or gensim.models.KeyedVectors
         See `initial_embedding`.
     pretrained : bool
-        Load the shared layers and the language-model head that the course ships.
+        Load the shared layers and the language-model head that the course ships; it has none
+        for a task or for vectors of your own.
     seed : int
         For all weights that are not loaded.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If there is no such embedding, or no pretrained model for the task.
     """
-    _check_init(task.name, init)
-    torch.manual_seed(seed)
-    classes = len(task.dataset.label_names)
-    model = TransferModel(Encoder(initial_embedding(task, init, seed)), classes)
+    _check_init(task, init)
+    if pretrained and isinstance(init, KeyedVectors):
+        raise ValueError("no pretrained model has vectors of your own; take pretrained=False")
+    E, classes = initial_embedding(task, init, seed), len(task.dataset.label_names)
+    with Stream(seed):
+        model = TransferModel(Encoder(E), classes)
     start_from_frequencies(model, task.splits["train"].ids)
     if pretrained:
+        assert isinstance(init, str)
         load_checkpoint(model, task, init)
     return model
 
@@ -210,6 +257,11 @@ def load_checkpoint(model: TransferModel, task: Task, init: str) -> None:
 
     path = checkpoint_path(task.name, init)
     again = f"make it again with: tlcourse pretrain {path.stem}"
+    if task.name not in TASKS:
+        again = (
+            f"the course ships models for {tuple(TASKS)} only: take pretrained=False, or pretrain "
+            "with tune(model, None, lam=1, …) and keep the model with save_checkpoint"
+        )
     if not path.is_file():
         raise FileNotFoundError(f"no pretrained model {path}; {again}")
     with safe_open(path, "pt") as stored:
@@ -222,6 +274,9 @@ def load_checkpoint(model: TransferModel, task: Task, init: str) -> None:
         raise ValueError(f"{path} does not fit the model: {missing}, {unexpected}; {again}")
 
 
-def _check_init(task: str, init: str) -> None:
-    if init not in TASKS[task]:
-        raise ValueError(f"init must be one of {TASKS[task]} for {task}, got {init!r}")
+def _check_init(task: Task, init: str | KeyedVectors) -> None:
+    known = INITS[task.dataset.language]
+    if not isinstance(init, KeyedVectors) and not (isinstance(init, str) and init in known):
+        raise ValueError(
+            f"init must be one of {known} for {task.name}, or KeyedVectors; got {shown(init)}"
+        )

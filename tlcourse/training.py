@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tlcourse.arguments import check_array, check_count, check_labels, check_number, check_share
 
 if TYPE_CHECKING:
     import torch
@@ -29,15 +33,59 @@ class History:
     macro_f1: list[float] = field(default_factory=list)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch."""
-    import random
+_TURN = threading.RLock()  # torch's generator is one for the process, and live runs are threads
 
-    import torch
 
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - libraries still draw from the global state
-    torch.manual_seed(seed)
+class Stream:
+    """A run's own random numbers, for what draws from torch's global generator, as dropout does.
+
+    Within a ``with`` block the global generator stands where the run's last block left it; behind
+    the block it stands where the caller had it. Blocks of several threads wait for each other, so
+    keep them short: a forward pass, or the making of a model.
+
+    Parameters
+    ----------
+    seed : int
+        Blocks together draw what would be drawn after ``torch.manual_seed(seed)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> stream = Stream(0)
+    >>> with stream:
+    ...     first = torch.rand(2)
+    >>> _ = torch.rand(5)
+    >>> with stream:
+    ...     second = torch.rand(2)
+    >>> _ = torch.manual_seed(0)
+    >>> bool((torch.cat([first, second]) == torch.rand(4)).all())
+    True
+    """
+
+    def __init__(self, seed: int) -> None:
+        import torch
+
+        self._state = torch.Generator().manual_seed(seed).get_state()
+        self._outside: list[torch.Tensor] = []
+
+    def __enter__(self) -> None:
+        import torch
+
+        _TURN.acquire()
+        self._outside.append(torch.get_rng_state())
+        torch.set_rng_state(self._state)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        import torch
+
+        self._state = torch.get_rng_state()
+        torch.set_rng_state(self._outside.pop())
+        _TURN.release()
 
 
 def check_finite(loss: float, step: int) -> None:
@@ -46,19 +94,41 @@ def check_finite(loss: float, step: int) -> None:
     Raises
     ------
     ValueError
-        Naming the step and the usual cause.
+        Naming the step and the usual cause: at the first step no weight has changed yet.
     """
-    if not math.isfinite(loss):
+    if math.isfinite(loss):
+        return
+    if step == 0:
         raise ValueError(
-            f"the loss became {loss} at step {step}; usually the learning rate is too high: "
-            "divide it by ten, or clip the gradients"
+            f"the loss became {loss} at step 0, before any update: the inputs, or the weights that "
+            "the model starts with, hold NaN or infinity, or are far too large"
+        )
+    raise ValueError(
+        f"the loss became {loss} at step {step}; usually the learning rate is too high: "
+        "divide it by ten, or clip the gradients"
+    )
+
+
+def check_trains(loss: torch.Tensor) -> None:
+    """Refuse a loss that no parameter can lower."""
+    if not loss.requires_grad:
+        raise ValueError(
+            "nothing trains: all parameters that the loss depends on are frozen; set "
+            "requires_grad_(True) on those that should train"
         )
 
 
 def check_lambda(lam: float) -> None:
     """Refuse a λ outside 0 … 1."""
-    if not 0 <= lam <= 1:
-        raise ValueError(f"lam must lie between 0 and 1, got {lam}")
+    check_share("lam", lam)
+
+
+def check_settings(learning_rate: float, **counts: int | None) -> None:
+    """Refuse a learning rate of 0 or less, and counts (steps, batch sizes) below 1."""
+    check_number("learning_rate", learning_rate, above=0)
+    for name, value in counts.items():
+        if value is not None:
+            check_count(name, value)
 
 
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
@@ -117,17 +187,28 @@ def fit(
     Returns
     -------
     History
+
+    Raises
+    ------
+    ValueError
+        If inputs and labels do not fit each other or the model, nothing trains, a setting is
+        outside its range, or the loss is no number.
     """
     import torch
 
+    check_settings(learning_rate, epochs=epochs, batch_size=batch_size)
+    check_number("weight_decay", weight_decay, low=0)
+    labels = torch.as_tensor(check_labels("labels", labels))
     if len(labels) == 0 or any(len(item) != len(labels) for item in inputs):
         raise ValueError(
             f"inputs and labels need the same number of rows, at least one; got "
             f"{[len(item) for item in inputs]} and {len(labels)}"
         )
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
-    torch.manual_seed(seed)  # dropout: the same draws, whatever ran before
+    for number, item in enumerate(inputs):
+        if item.is_floating_point():
+            check_array(f"inputs[{number}]", item)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    draws = Stream(seed)  # dropout: the same draws, whatever runs besides
     order = torch.Generator().manual_seed(seed)
     history = History()
     steps = epochs * math.ceil(len(labels) / batch_size)
@@ -135,8 +216,12 @@ def fit(
     for epoch in range(epochs):
         model.train()
         for rows in torch.randperm(len(labels), generator=order).split(batch_size):
-            logits = model(*(item[rows] for item in inputs))
+            with draws:
+                logits = model(*(item[rows] for item in inputs))
+            if step == 0:
+                check_labels("labels", labels, logits.shape[-1])
             loss = torch.nn.functional.cross_entropy(logits, labels[rows])
+            check_trains(loss)
             check_finite(loss.item(), step)
             optimizer.zero_grad()
             loss.backward()
@@ -158,6 +243,8 @@ def predict(
     """Class probabilities, shape (n, classes), with dropout off."""
     import torch
 
+    if len(inputs[0]) == 0:
+        raise ValueError("inputs have no row; give at least one")
     model.eval()
     parts = []
     with torch.no_grad():

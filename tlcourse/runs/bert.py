@@ -18,7 +18,7 @@ from tlcourse.bert import BertMeanClassifier
 from tlcourse.datasets import TextDataset, load_news_topics
 from tlcourse.en_text import load_movie_reviews
 from tlcourse.runs.engine import Sweep, select
-from tlcourse.training import Progress, scores
+from tlcourse.training import Progress, Stream, scores
 
 LAYERS = 6
 LABELS = (50, 200, 800)
@@ -147,9 +147,9 @@ def second_task(
     model = bert.load_model(BertMeanClassifier, "minilm", seed=seed, num_labels=2)
     if start == SECOND_STARTS[1]:
         model.load_state_dict(_tuned_on_reviews(seed))
-    torch.manual_seed(seed)
     model.num_labels = model.config.num_labels = len(news.label_names)
-    model.classifier = torch.nn.Linear(model.config.hidden_size, model.num_labels)
+    with Stream(seed):
+        model.classifier = torch.nn.Linear(model.config.hidden_size, model.num_labels)
     partial_tuning.freeze(model, frozen)
     train = news.subset("train").sample(labels, seed)
     inputs = bert.encode(tokenizer, train.texts, NEWS_LENGTH)

@@ -13,7 +13,7 @@ from tlcourse.encoders import Encoder
 from tlcourse.finetuning import distance_loss
 from tlcourse.runs.engine import Sweep
 from tlcourse.tasks import Encoded, load_task
-from tlcourse.training import Progress, batches, check_finite
+from tlcourse.training import Progress, Stream, batches, check_finite
 
 POSITIONS = ("same position", "next word")
 LOSSES = ("distance, as written", "distance, target detached", "cross-entropy")
@@ -52,12 +52,11 @@ def pretraining_losses(
             raise ValueError(f"got {given!r}, expected one of {known}")
     task = load_task()
     texts, held_out = (_small(task.splits[split]) for split in ("train", "validation"))
-    torch.manual_seed(seed)
     start = np.random.default_rng(seed).normal(size=(WORDS, WIDTH))
     start[0] = 0
-    encoder = Encoder(start.astype(np.float32), (64, WIDTH))
+    with Stream(seed):
+        encoder, head = Encoder(start.astype(np.float32), (64, WIDTH)), nn.Linear(WIDTH, WORDS)
     encoder.embedding.weight.requires_grad_(trainable)
-    head = nn.Linear(WIDTH, WORDS)
     trained = [p for p in [*encoder.parameters(), *head.parameters()] if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=1e-2)
     draw = batches(len(texts), 16, torch.Generator().manual_seed(seed))

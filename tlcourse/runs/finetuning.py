@@ -9,6 +9,7 @@ import numpy as np
 
 from tlcourse.encoders import LAYERS
 from tlcourse.finetuning import PENALTIES, evaluate, source_loss, tune
+from tlcourse.freezing import count_parameters
 from tlcourse.runs.engine import Settings, Sweep
 from tlcourse.tasks import TASKS, build_model, load_task
 from tlcourse.training import Progress
@@ -110,10 +111,11 @@ def adapt(
         progress=progress,
         **options,
     )
+    counted, layers = count_parameters(model), options.get("layers", LAYERS)
     found: dict[str, float | str] = {
         **evaluate(model, data.splits[split]),
         "pre": source_loss(model, held_out, 200),
-        "trainable": sum(p.numel() for p in model.encoder.parameters() if p.requires_grad),
+        "trainable": sum(size for layer, (size, _) in counted.items() if layer in layers),
     }
     for name in ("accuracy", "pre"):
         if checks:
