@@ -88,7 +88,7 @@ def check_count(name: str, value: Any, least: int = 1, most: int | None = None) 
     ValueError: k must be a whole number, at least 1; got -1
     """
     expected = f"a whole number, at least {least}" + ("" if most is None else f", at most {most}")
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be {expected}; got {shown(value)}")
     if value < least or (most is not None and value > most):
         raise ValueError(f"{name} must be {expected}; got {shown(value)}")
