@@ -143,7 +143,9 @@ def check_array(
     try:
         found = np.asarray(value)
     except (TypeError, ValueError) as fault:
-        raise TypeError(f"{name} must be an array of numbers{wanted}; got {shown(value)}") from fault
+        raise TypeError(
+            f"{name} must be an array of numbers{wanted}; got {shown(value)}"
+        ) from fault
     if found.dtype == object or not (
         np.issubdtype(found.dtype, np.number) or found.dtype == np.bool_
     ):
@@ -212,6 +214,20 @@ def check_documents(name: str, value: Any) -> None:
             )
         if not isinstance(document, Iterable):
             raise TypeError(f"{name} must be sequences of words; number {row} is {shown(document)}")
+
+
+def documents_of(name: str, value: Any) -> Sequence[Sequence[str]]:
+    """Documents checked by `check_documents`; a stream of them is read into a list first.
+
+    Examples
+    --------
+    >>> documents_of("documents", iter([["a", "film"]]))
+    [['a', 'film']]
+    """
+    if not isinstance(value, (str, bytes, Sequence)) and isinstance(value, Iterable):
+        value = list(value)
+    check_documents(name, value)
+    return value
 
 
 def check_labels(
