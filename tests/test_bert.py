@@ -481,6 +481,24 @@ def test_tagged_lines_of_the_news():
                 assert before[2:] == tag[2:], "an entity begins with B"
 
 
+def test_an_unknown_split_of_the_lines_is_told():
+    with pytest.raises(ValueError, match=r"split must be one of .*'validation'.* got 'dev'"):
+        entities.load_entities("dev")
+
+
+def test_tags_that_cannot_be_encoded(tokenizer):
+    line = entities.tag_words([("江", "nr"), ("泽民", "nr"), ("在", "p")])
+    assert entities.encode_tags(tokenizer, [line], 3)[1].tolist() == [[-100, 1, -100]]
+    for length in (2, 1, 0, -4):
+        with pytest.raises(ValueError, match="max_length must be a whole number, at least 3"):
+            entities.encode_tags(tokenizer, [line], length)
+    for texts in (line, ["江泽民"]):
+        with pytest.raises(TypeError, match="texts must be a list of TaggedText"):
+            entities.encode_tags(tokenizer, texts, 8)
+    with pytest.raises(ValueError, match="at least 1 text"):
+        entities.encode_tags(tokenizer, [], 8)
+
+
 def test_right_tags_have_f1_one_and_half_an_entity_none(tokenizer):
     line = entities.tag_words([("江", "nr"), ("泽民", "nr"), ("在", "p"), ("北京", "ns")])
     inputs, tags = entities.encode_tags(tokenizer, [line, line], 8)

@@ -108,3 +108,40 @@ def test_a_name_fetches_tables_only(folder, monkeypatch):
     assert found.name == "stanfordnlp/imdb"
     assert asked["repo_type"] == "dataset"
     assert asked["allow_patterns"] == ["*.parquet", "*.csv"]
+
+
+def test_contradicting_labels_are_told(folder):
+    columns = {"text": ["in both", "more"], "label": [0, 1]}
+    features = {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}
+    about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    table = pa.table(columns).replace_schema_metadata(about)
+    pq.write_table(table, folder / "more.parquet")
+    for limit in (None, 5):
+        with pytest.raises(ValueError, match=r"as 'pos' and as 'neg'; keep one.*in both"):
+            hub.from_hub(str(folder), limit=limit)
+    left = hub.from_hub(str(folder), contradictions="drop")
+    assert "in both" not in left.texts
+    assert "more" in left.texts
+    with pytest.raises(ValueError, match="contradictions must be one of"):
+        hub.from_hub(str(folder), contradictions="keep")
+
+
+def test_limits_and_languages(folder):
+    for limit in (-5, 0):
+        with pytest.raises(ValueError, match="limit must be a whole number, at least 1"):
+            hub.from_hub(str(folder), limit=limit)
+    with pytest.raises(TypeError, match="limit must be"):
+        hub.from_hub(str(folder), limit=2.5)
+    with pytest.raises(ValueError, match="language must be one of"):
+        hub.from_hub(str(folder), language="fr")
+
+
+def test_broken_csv_files(tmp_path):
+    lines = [f"text {number},{'ja' if number % 2 else 'nein'}" for number in range(80)]
+    path = tmp_path / "all.csv"
+    for broken, message in (("a, b,ja", "line 82: 3 fields"), ('"a,ja', "is never closed")):
+        path.write_text("\n".join(["text,label", *lines, broken]), encoding="utf-8-sig")
+        with pytest.raises(ValueError, match=message):
+            hub.from_hub(str(tmp_path))
+    path.write_text("\n".join(["text,label", *lines]), encoding="utf-16")
+    assert len(hub.from_hub(str(tmp_path))) == 80

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tlcourse import archives, sources
+from tlcourse import archives, paths, sources
 
 TEXT = b"hello\n" * 1000
 
@@ -234,9 +234,107 @@ def test_full_disk_is_explained(standin):
 
 def test_damage_after_the_fetch_is_found(standin):
     standin()
-    (sources.fetch("toy") / "text.txt").write_bytes(b"changed")
-    with pytest.raises(sources.SourceError, match="missing or damaged"):
+    (sources.fetch("toy") / "text.txt").write_bytes(TEXT.replace(b"h", b"j"))
+    assert sources.is_fetched("toy"), "the size is right"
+    with pytest.raises(sources.SourceError, match="missing or damaged; run: tlcourse fetch toy"):
         sources.verify("toy")
+    assert not sources.is_fetched("toy"), "so that the command that was advised mends it"
+    assert (sources.fetch("toy") / "text.txt").read_bytes() == TEXT
+    sources.verify("toy")
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(TEXT[:-7]), Path.unlink])
+def test_a_cut_or_missing_file_is_fetched_again(standin, damage):
+    standin()
+    place = sources.fetch("toy") / "text.txt"
+    damage(place)
+    assert not sources.is_fetched("toy")
+    with pytest.raises(sources.SourceError, match="missing or damaged; run: tlcourse fetch toy"):
+        sources.verify("toy")
+    assert (sources.fetch("toy") / "text.txt").read_bytes() == TEXT
+
+
+def test_damage_that_cannot_be_mended_is_told(standin, tmp_path, monkeypatch):
+    standin()
+    (sources.fetch("toy") / "text.txt").unlink()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    with pytest.raises(sources.SourceError, match=r"text\.txt is missing or damaged"):
+        sources.fetch("toy")
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "more"])
+def test_a_damaged_tree_is_not_fetched(empty_cache, monkeypatch, damage):
+    folder = empty_cache / "toy"
+    (folder / "tree" / "a").mkdir(parents=True)
+    for number in range(3):
+        (folder / "tree" / "a" / f"{number}.txt").write_bytes(TEXT)
+    files = [(f"a/{number}.txt", TEXT) for number in range(3)]
+    digest = archives.tree_digest(files)
+    member = archives.Member("tree", digest, 3 * len(TEXT), prefix="t/", suffix=".txt", count=3)
+    source = sources.Source("standin==1.0", "none.whl", "0" * 64, 1, (member,))
+    entry = sources.Dataset("toy", "t", "none", (source,))
+    monkeypatch.setattr(sources, "manifest", lambda path=None: {"toy": entry})
+    (folder / sources.STAMP).write_text(json.dumps({"sha256": "0" * 64}))
+    assert sources.is_fetched("toy")
+    sources.verify("toy")
+    if damage == "cut":
+        (folder / "tree" / "a" / "1.txt").write_bytes(TEXT[:-1])
+    elif damage == "gone":
+        (folder / "tree" / "a" / "1.txt").unlink()
+    else:
+        (folder / "tree" / "b.txt").write_bytes(b"")
+    assert not sources.is_fetched("toy")
+
+
+@pytest.mark.parametrize(
+    "stamp", ["[]", "{}", "", "7", '{"sha256": []}', '{"sha256": "1"}', "\xff"]
+)
+def test_a_stamp_of_another_shape_means_not_fetched(standin, stamp):
+    standin()
+    place = sources.fetch("toy") / sources.STAMP
+    place.write_bytes(stamp.encode("latin-1"))
+    assert not sources.is_fetched("toy")
+    with pytest.raises(sources.SourceError, match="not in the cache; run: tlcourse fetch toy"):
+        sources.verify("toy")
+    sources.fetch("toy")
+    assert sources.is_fetched("toy")
+
+
+def test_the_digest_of_the_content_tells_damage_of_the_same_size(standin):
+    standin()
+    place = sources.fetch("toy") / "text.txt"
+    whole = sources.content_digest("toy")
+    assert sources.content_digest("toy") == whole
+    place.write_bytes(TEXT.replace(b"h", b"j"))
+    assert sources.content_digest("toy") != whole
+
+
+def test_the_cache_folder_is_absolute_and_knows_home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for given, wanted in (("~/x", "home/x"), ("x/y", "x/y"), ("./x/../z", "z")):
+        monkeypatch.setenv("TLCOURSE_CACHE", given)
+        assert paths.cache_dir() == tmp_path / wanted
+    monkeypatch.setenv("TLCOURSE_CACHE", "~nobodyofthisname/x")
+    with pytest.raises(ValueError, match="TLCOURSE_CACHE names no user's home"):
+        paths.cache_dir()
+
+
+def test_the_doctor_and_fetch_see_damage(standin, capsys):
+    from tlcourse import cli
+
+    standin()
+    (sources.fetch("toy") / "text.txt").write_bytes(TEXT[:100])
+    cli.main(["doctor"])
+    assert "mend it with: tlcourse fetch toy" in capsys.readouterr().out
+    assert cli.main(["fetch", "toy"]) == 0
+    assert "is there" not in capsys.readouterr().out
+    assert (sources.fetch("toy") / "text.txt").read_bytes() == TEXT
+    (sources.fetch("toy") / "text.txt").write_bytes(TEXT.replace(b"h", b"j"))
+    assert cli.main(["fetch", "--verify", "toy"]) == 1
+    assert "run: tlcourse fetch toy" in capsys.readouterr().err
+    assert cli.main(["fetch", "toy"]) == 0
+    assert (sources.fetch("toy") / "text.txt").read_bytes() == TEXT
 
 
 def test_unknown_name_lists_the_known():

@@ -34,3 +34,40 @@ def test_vocabulary_limits():
     with pytest.raises(ValueError, match="max_length"):
         vocabulary.encode_batch([["a"]], 0)
     assert np.array_equal(vocabulary.encode_batch([[]], 3)[0], [[1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda vocabulary, documents: Vocabulary.build(documents),
+        lambda vocabulary, documents: Vocabulary.build(iter(documents)),
+        lambda vocabulary, documents: vocabulary.encode_batch(documents, 4),
+        lambda vocabulary, documents: vocabulary.encode_batch(np.array(documents), 4),
+        lambda vocabulary, documents: vocabulary.encode(documents[0]),
+    ],
+)
+def test_a_text_is_not_taken_for_its_letters(call):
+    with pytest.raises(TypeError, match=r"words.*got one text|words.*is one text"):
+        call(Vocabulary.build([["a"]]), ["the film was good", "so was the book"])
+    with pytest.raises(TypeError, match="must be"):
+        call(Vocabulary.build([["a"]]), [b"the film was good"])
+
+
+def test_a_stream_of_documents_is_read_once():
+    documents = [["a", "film"], ["a", "book"]]
+    assert Vocabulary.build(iter(documents)) == Vocabulary.build(documents)
+
+
+@pytest.mark.parametrize("name", ["min_count", "max_words"])
+def test_counts_of_a_vocabulary(name):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number, at least 1; got -2"):
+        Vocabulary.build([["a"]], **{name: -2})
+    with pytest.raises(TypeError, match=f"{name} must be a whole number"):
+        Vocabulary.build([["a"]], **{name: "5"})
+
+
+def test_what_is_no_text_is_told():
+    with pytest.raises(TypeError, match="text must be a text, got nan"):
+        tokenise(float("nan"), "zh")
+    with pytest.raises(ValueError, match="language must be one of"):
+        tokenise("x", ["en"])

@@ -38,8 +38,32 @@ def test_progress_and_cancel():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"window": 0}, "window must be"), ({"min_count": 10**6}, "no word occurs")],
+    [
+        ({"window": 0}, "window must be"),
+        ({"min_count": 10**6}, "no word occurs"),
+        ({"min_count": 0}, "min_count must be a whole number, at least 1"),
+        ({"subwords": -1}, "subwords must be"),
+        ({"sample": -1.0}, "sample must be"),
+        ({"sample": float("nan")}, "sample must be"),
+    ],
 )
 def test_training_errors(options, message):
     with pytest.raises(ValueError, match=message):
         train_word2vec(SENTENCES, **options)
+
+
+def test_texts_in_the_place_of_words_are_refused():
+    with pytest.raises(TypeError, match=r"sentences must be .* number 0 is one text: 'the film"):
+        train_word2vec(["the film was good"] * 30)
+    with pytest.raises(TypeError, match="sentences must be sequences of words"):
+        train_word2vec("the film was good")
+    with pytest.raises(TypeError, match="epochs must be a whole number"):
+        train_word2vec(SENTENCES, epochs=1.5)
+    with pytest.raises(ValueError, match="no word occurs 5 times in these 0 sentences"):
+        train_word2vec([])
+
+
+def test_a_stream_of_sentences_is_taken():
+    options = {"vector_size": 4, "epochs": 1}
+    streamed = train_word2vec(iter(SENTENCES), **options)
+    assert np.array_equal(streamed.vectors, train_word2vec(SENTENCES, **options).vectors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,30 @@ def tree_digest(files: list[tuple[str, bytes]]) -> str:
     """Digest of a folder: its sorted names, each with the digest of its file."""
     lines = "".join(f"{name}\n{sha256_of(content)}\n" for name, content in sorted(files))
     return sha256_of(lines.encode())
+
+
+def has_size(member: Member, folder: Path) -> bool:
+    """Whether a member that was taken out has its number of files and bytes still."""
+    try:
+        sizes = [path.stat().st_size for path in _files(folder / member.save)]
+    except OSError:  # it goes while we look
+        return False
+    return (len(sizes), sum(sizes)) == (member.count, member.size)
+
+
+def digest_of(member: Member, folder: Path) -> str:
+    """The digest that a member has now; empty if it is gone."""
+    place = folder / member.save
+    if member.path:
+        return sha256_of(place.read_bytes()) if place.is_file() else ""
+    files = _files(place)
+    return tree_digest([(path.relative_to(place).as_posix(), path.read_bytes()) for path in files])
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_dir():
+        return [Path(root, name) for root, _, names in os.walk(place) for name in names]
+    return [place] if place.is_file() else []
 
 
 def extract(archive: Path, members: tuple[Member, ...], target: Path) -> None:

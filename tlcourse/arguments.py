@@ -216,6 +216,20 @@ def check_documents(name: str, value: Any) -> None:
             raise TypeError(f"{name} must be sequences of words; number {row} is {shown(document)}")
 
 
+def documents_of(name: str, value: Any) -> Sequence[Sequence[str]]:
+    """Documents checked by `check_documents`; a stream of them is read into a list first.
+
+    Examples
+    --------
+    >>> documents_of("documents", iter([["a", "film"]]))
+    [['a', 'film']]
+    """
+    if not isinstance(value, (str, bytes, Sequence)) and isinstance(value, Iterable):
+        value = list(value)
+    check_documents(name, value)
+    return value
+
+
 def check_labels(
     name: str, value: Any, classes: int | None = None, n: int | None = None
 ) -> np.ndarray:

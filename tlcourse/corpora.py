@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import bz2
+import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
-from tlcourse.datasets import Tokens, cached_tokens, load_news_topics, load_zh_news, load_zh_reviews
+from tlcourse.arguments import check_choice, check_count
+from tlcourse.datasets import load_news_topics, load_zh_news, load_zh_reviews
+from tlcourse.derived import Tokens, cached_tokens
 from tlcourse.en_text import load_movie_reviews, load_plots, load_speeches
+from tlcourse.sources import content_digest
 from tlcourse.text import tokenise
 
 CORPORA = ("english", "chinese")
@@ -34,10 +39,21 @@ def load_corpus(name: str, tokens: int | None = None) -> Tokens:
     ValueError
         If the corpus is smaller than asked for.
     """
-    if name not in CORPORA:
-        raise ValueError(f"name must be one of {CORPORA}, got {name!r}")
-    documents = cached_tokens(f"corpus-{name}", _english if name == "english" else _chinese)
+    check_choice("name", name, CORPORA)
+    if tokens is not None:
+        check_count("tokens", tokens)
+    if name == "english":
+        wikipedia = hashlib.sha256(_wikipedia_dump().read_bytes()).hexdigest()
+        digest = _short(content_digest("en_text"), content_digest("en_news"), wikipedia)
+        documents = cached_tokens("corpus-english", digest, _english)
+    else:
+        digest = _short(content_digest("zh_text"))
+        documents = cached_tokens("corpus-chinese", digest, _chinese)
     return documents if tokens is None else _first(documents, tokens)
+
+
+def _short(*digests: str) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
 
 def _first(documents: Sequence[tuple[str, ...]], tokens: int) -> Tokens:
@@ -63,13 +79,18 @@ def _chinese() -> Tokens:
 def _wikipedia() -> Iterator[str]:
     """Plain text of the pages in gensim's shortened dump."""
     from gensim.corpora.wikicorpus import extract_pages, filter_wiki
-    from gensim.test.utils import datapath
 
-    dump = datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2")
-    with bz2.open(dump) as stream:
+    with bz2.open(_wikipedia_dump()) as stream:
         for title, source, _ in extract_pages(stream, filter_namespaces=("0",)):
             if source and not source.lower().startswith("#redirect"):
                 yield f"{title} {filter_wiki(source)}"
+
+
+def _wikipedia_dump() -> Path:
+    from gensim.test.utils import datapath
+
+    name = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+    return Path(datapath(name))
 
 
 def _shuffled(documents: Sequence[tuple[str, ...]]) -> Tokens:

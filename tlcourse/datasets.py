@@ -7,21 +7,19 @@ what else was loaded. Duplicates are dropped before splitting.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
-from tlcourse.paths import cache_dir
+from tlcourse.arguments import check_choice, check_count, shown
+from tlcourse.derived import Tokens, cached_tokens
 from tlcourse.sources import fetch
-from tlcourse.text import normalise, tokenise
+from tlcourse.tables import contradiction, read_columns
+from tlcourse.text import LANGUAGES, normalise, tokenise
 
-Tokens = tuple[tuple[str, ...], ...]
 SPLITS = ("train", "validation", "test")
 
 
@@ -33,6 +31,8 @@ def split_of(key: str) -> str:
     >>> split_of("电影"), split_of("电影")
     ('train', 'train')
     """
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a text, got {shown(key)}")
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     percent = int.from_bytes(digest, "big") % 100
     return "test" if percent < 15 else "validation" if percent < 25 else "train"
@@ -48,7 +48,8 @@ class TextDataset:
     language : {"en", "zh"}
     texts : tuple of str
     labels : numpy.ndarray
-        int64, shape (n,), values 0 … len(label_names) − 1.
+        int64, shape (n,), values 0 … len(label_names) − 1. Loaded sets' are read-only, since
+        several callers may share one; `take` gives copies.
     label_names : tuple of str
     split : numpy.ndarray
         str, shape (n,): "train", "validation" or "test".
@@ -68,8 +69,18 @@ class TextDataset:
         return len(self.texts)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> TextDataset:
-        """The chosen rows, in the order given."""
-        rows = np.asarray(rows, dtype=np.int64)
+        """The chosen rows, in the order given: their numbers, or a mask of n booleans.
+
+        Raises
+        ------
+        TypeError
+            If the rows are neither whole numbers nor booleans.
+        ValueError
+            If a mask has another length, or the rows more than one axis.
+        IndexError
+            If there is no such row.
+        """
+        rows = _row_numbers(rows, len(self))
         return replace(
             self,
             texts=tuple(self.texts[row] for row in rows),
@@ -80,8 +91,7 @@ class TextDataset:
 
     def subset(self, split: str) -> TextDataset:
         """One of the three splits."""
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
+        check_choice("split", split, SPLITS)
         return self.take(np.flatnonzero(self.split == split))
 
     def sample_rows(self, n: int, seed: int) -> np.ndarray:
@@ -93,6 +103,7 @@ class TextDataset:
             If a class has too few examples or n is less than the number of classes.
         """
         classes = len(self.label_names)
+        check_count("n", n)
         if n < classes:
             raise ValueError(f"n must be at least the number of classes ({classes}), got {n}")
         generator = np.random.default_rng(seed)
@@ -109,6 +120,22 @@ class TextDataset:
     def sample(self, n: int, seed: int) -> TextDataset:
         """The examples of `sample_rows`."""
         return self.take(self.sample_rows(n, seed))
+
+
+def _row_numbers(rows: Sequence[int] | np.ndarray, n: int) -> np.ndarray:
+    found = np.asarray(rows)
+    if found.ndim != 1:
+        raise ValueError(f"rows must be a list of row numbers or a mask, got {shown(rows)}")
+    if found.dtype == np.bool_:
+        if len(found) != n:
+            raise ValueError(f"a mask of rows must have {n} booleans, one a row, got {len(found)}")
+        return np.flatnonzero(found)
+    if len(found) and not np.issubdtype(found.dtype, np.integer):
+        raise TypeError(f"rows must be whole numbers or a mask of booleans, got {shown(rows)}")
+    numbers = found.astype(np.int64)
+    if outside := numbers[(numbers < -n) | (numbers >= n)].tolist():
+        raise IndexError(f"rows must lie between {-n} and {n - 1}, got {shown(outside)}")
+    return numbers
 
 
 def load_zh_reviews() -> TextDataset:
@@ -157,6 +184,7 @@ def from_csv(
     label: str = "label",
     language: str = "en",
     encoding: str = "utf8",
+    delimiter: str = ",",
 ) -> TextDataset:
     """Read your own labelled texts.
 
@@ -169,7 +197,9 @@ def from_csv(
     language : {"en", "zh"}
         How the texts are split into tokens.
     encoding : str
-        The file's encoding.
+        The file's encoding; a byte-order mark in the file wins.
+    delimiter : str
+        What stands between the columns; some spreadsheets write semicolons or tabs.
 
     Returns
     -------
@@ -179,35 +209,23 @@ def from_csv(
     Raises
     ------
     ValueError
-        If a column is missing, a text or label is empty, a text has two labels, there is
-        only one class, a split stays empty, or the encoding is wrong. The message says where.
+        If a column is missing, a row has too many or too few fields, a quote is stray, a text
+        or label is empty, a text has two labels, there is only one class, a split stays empty,
+        or the encoding is wrong. The message says where.
     FileNotFoundError
         If there is no such file.
     """
     path = Path(path)
-    try:
-        with path.open(encoding=encoding, newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = reader.fieldnames or []
-            for column in (text, label):
-                if column not in columns:
-                    raise ValueError(f"{path} has no column {column!r}; it has {list(columns)}")
-            rows = [(row[text], row[label]) for row in reader]
-    except UnicodeDecodeError as fault:
-        raise ValueError(
-            f"{path} is not encoded in {encoding} (byte {fault.start}); Chinese files made by a "
-            "spreadsheet are often encoding='gb18030'"
-        ) from fault
+    check_choice("language", language, LANGUAGES)
+    if text == label:
+        raise ValueError(f"text and label must be two columns, got {text!r} for both")
     seen: dict[str, str] = {}
-    for number, (content, name) in enumerate(rows, start=2):
-        if not (content or "").strip() or not (name or "").strip():
-            raise ValueError(f"{path}, row {number}: the text or the label is empty; drop the row")
+    for line, content, name in read_columns(path, text, label, encoding, delimiter):
         content, name = content.strip(), name.strip()
+        if not content or not name:
+            raise ValueError(f"{path}, line {line}: the text or the label is empty; drop the row")
         if seen.setdefault(content, name) != name:
-            raise ValueError(
-                f"{path}, row {number}: this text stands there as {seen[content]!r} and as "
-                f"{name!r}; keep one"
-            )
+            raise ValueError(contradiction(f"{path}, line {line}", content, seen[content], name))
     names = tuple(sorted(set(seen.values())))
     if len(names) < 2:
         raise ValueError(f"{path} has only one class, {list(names)}; a classifier needs two")
@@ -242,33 +260,33 @@ def build_dataset(
         What each text is split by, see `split_of`.
     cached : bool
         Keep the tokens of Chinese texts in the cache.
+
+    Raises
+    ------
+    ValueError
+        If a text has two labels, or there are not as many keys as pairs.
     """
+    if len(keys) != len(pairs):
+        raise ValueError(f"keys must have {len(pairs)} entries, one a pair, got {len(keys)}")
     first: dict[str, int] = {}
-    for row, (text, _) in enumerate(pairs):
-        first.setdefault(text.strip(), row)
+    for row, (text, label) in enumerate(pairs):
+        before = pairs[first.setdefault(text.strip(), row)][1]
+        if before != label:
+            names = label_names[before], label_names[label]
+            raise ValueError(contradiction(name, text.strip(), *names))
     texts = tuple(first)
     rows = list(first.values())
     if cached and language == "zh":  # segmenting takes seconds: keep the tokens
         digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
-        tokens = cached_tokens(f"{name}-{digest}", lambda: _tokens(texts, language))
+        tokens = cached_tokens(name, digest, lambda: _tokens(texts, language))
     else:
         tokens = _tokens(texts, language)
     labels = np.array([pairs[row][1] for row in rows], dtype=np.int64)
     split = np.array([split_of(keys[row]) for row in rows])
+    for shared in (labels, split):
+        shared.flags.writeable = False
     return TextDataset(name, language, texts, labels, label_names, split, tokens)
 
 
 def _tokens(texts: Sequence[str], language: str) -> Tokens:
     return tuple(tuple(tokenise(text, language)) for text in texts)
-
-
-def cached_tokens(name: str, make: Callable[[], Tokens]) -> Tokens:
-    """Tokens from the cache, or made once and kept there, one document a line."""
-    place = cache_dir() / "derived" / f"{name}.txt"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
-        if not place.is_file():
-            unfinished = place.with_suffix(".tmp")
-            unfinished.write_text("\n".join(map(" ".join, make())), encoding="utf8")
-            os.replace(unfinished, place)
-    return tuple(tuple(line.split(" ")) for line in place.read_text(encoding="utf8").split("\n"))

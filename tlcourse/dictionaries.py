@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
+from tlcourse.arguments import check_choice
 from tlcourse.datasets import SPLITS, split_of
 from tlcourse.sources import fetch
 from tlcourse.text import normalise
@@ -15,17 +18,23 @@ from tlcourse.text import normalise
 
 @dataclass(frozen=True)
 class Dictionary:
-    """A bilingual dictionary: each source word with all its gold translations."""
+    """A bilingual dictionary: each source word with all its gold translations, read-only."""
 
-    translations: dict[str, tuple[str, ...]]
+    translations: Mapping[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        # Callers share one: a change must not reach the next.
+        object.__setattr__(self, "translations", MappingProxyType(dict(self.translations)))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a read-only mapping cannot be copied or sent
+        return Dictionary, (dict(self.translations),)
 
     def __len__(self) -> int:
         return len(self.translations)
 
     def subset(self, split: str) -> Dictionary:
         """The source words of one split."""
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
+        check_choice("split", split, SPLITS)
         kept = {word: gold for word, gold in self.translations.items() if split_of(word) == split}
         return Dictionary(kept)
 

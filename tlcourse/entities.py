@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from transformers import BertTokenizer
 
+from tlcourse.arguments import check_choice, check_count
 from tlcourse.bert import Inputs, by_length, take
-from tlcourse.datasets import split_of
+from tlcourse.datasets import SPLITS, split_of
 from tlcourse.sources import fetch
 from tlcourse.text import normalise
 
@@ -45,6 +46,7 @@ def load_entities(split: str) -> list[TaggedText]:
     split : {"train", "validation", "test"}
         By the line's text, as for pretraining: test lines were never read there.
     """
+    check_choice("split", split, SPLITS)
     found = []
     for line in (fetch("zh_text") / "news_tagged.txt").read_text(encoding="utf8").splitlines():
         words = [item.rpartition("/") for item in line.split()]
@@ -80,6 +82,14 @@ def encode_tags(
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Piece numbers and tag numbers, piece for character.
 
+    Parameters
+    ----------
+    tokenizer : transformers.BertTokenizer
+    texts : sequence of TaggedText
+        One or more.
+    max_length : int
+        At least 3: ``[CLS]``, ``[SEP]`` and a character; longer texts lose their end.
+
     Returns
     -------
     inputs : dict
@@ -87,7 +97,11 @@ def encode_tags(
     labels : torch.Tensor
         int64, shape (n, length): −100 at ``[CLS]``, ``[SEP]`` and padding.
     """
-    room = max_length - 2
+    room = check_count("max_length", max_length, 3) - 2
+    if isinstance(texts, TaggedText) or not all(isinstance(text, TaggedText) for text in texts):
+        raise TypeError("texts must be a list of TaggedText, as load_entities gives it")
+    if not len(texts):
+        raise ValueError("texts needs at least 1 text, got 0")
     vocabulary, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
     rows, labels = [], []
     for text in texts:

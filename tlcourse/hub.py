@@ -5,6 +5,7 @@ Only tables (Parquet, CSV) are read: a data set's own loading script is never fe
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tlcourse.arguments import check_choice, check_count
 from tlcourse.datasets import SPLITS, TextDataset, split_of
-from tlcourse.text import tokenise
+from tlcourse.tables import contradiction, read_columns, read_text
+from tlcourse.text import LANGUAGES, tokenise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,7 @@ def from_hub(
     language: str = "en",
     limit: int | None = None,
     seed: int = 0,
+    contradictions: str = "error",
 ) -> TextDataset:
     """Read a labelled text set.
 
@@ -42,9 +46,11 @@ def from_hub(
     language : {"en", "zh"}
         How the texts are split into tokens.
     limit : int, optional
-        Keep at most so many texts of a file's split, drawn at random.
+        Keep at most so many texts of a file's split, 1 or more, drawn at random.
     seed : int
         For that draw.
+    contradictions : {"error", "drop"}
+        What to do with a text that stands there under two labels.
 
     Returns
     -------
@@ -58,9 +64,14 @@ def from_hub(
     FileNotFoundError
         If nothing can be fetched and nothing lies in the cache, or there is no table.
     ValueError
-        If a column is missing, a label is hidden (below 0) or has no name, there is only one
-        class, or a split stays empty.
+        If a column is missing, a label is hidden (below 0) or has no name, a text has two
+        labels, a CSV file is broken, there is only one class, or a split stays empty.
     """
+    check_choice("language", language, LANGUAGES)
+    if limit is not None:
+        check_count("limit", limit)
+    check_count("seed", seed, 0)
+    check_choice("contradictions", contradictions, ("error", "drop"))
     folder = Path(name) if Path(name).is_dir() else _fetch(name)
     files = sorted(path for path in folder.rglob("*") if path.suffix in KINDS)
     files = [path for path in files if "unsupervised" not in path.name]
@@ -68,6 +79,8 @@ def from_hub(
         raise FileNotFoundError(f"{name} has no Parquet or CSV file, so there is nothing to read")
     tests = [path for path in files if _TEST.search(path.relative_to(folder).as_posix())]
     seen: dict[str, tuple[int | str, str]] = {}
+    labels: dict[str, int | str] = {}
+    doubtful: set[str] = set()
     names: list[str] | None = None
     for is_test, paths in ((True, tests), (False, [path for path in files if path not in tests])):
         rows: list[tuple[str, int | str]] = []
@@ -75,6 +88,13 @@ def from_hub(
             table, found = _read(path, text, label)
             names = names or found
             rows += zip(table[text].astype(str).str.strip(), table[label], strict=True)
+        for content, value in rows:  # all of them, or the draw would decide
+            if content and labels.setdefault(content, value) != value:
+                both = (names[int(item)] if names else item for item in (labels[content], value))
+                if contradictions == "error":
+                    said = contradiction(name, content, *map(str, both))
+                    raise ValueError(f"{said}. Or give contradictions='drop' to leave such out")
+                doubtful.add(content)
         chosen = np.random.default_rng(seed).permutation(len(rows))[:limit]
         for row in sorted(chosen):
             content, value = rows[row]
@@ -83,6 +103,7 @@ def from_hub(
                 split = "test" if is_test else split.replace("test", "train")
             if content:
                 seen.setdefault(content, (value, split))
+    seen = {content: found for content, found in seen.items() if content not in doubtful}
     splits = np.array([split for _, split in seen.values()])
     if missing := [split for split in SPLITS if split not in splits]:
         raise ValueError(f"{name} has {len(seen)} texts, and none for {missing}")
@@ -92,16 +113,10 @@ def from_hub(
     label_names = tuple(names) if names else tuple(map(str, values))
     numbers = {value: number for number, value in enumerate(values)}
     texts = tuple(seen)
+    found_labels = [value if names else numbers[value] for value, _ in seen.values()]
+    tokens = tuple(tuple(tokenise(item, language)) for item in texts)
     return TextDataset(
-        name,
-        language,
-        texts,
-        np.array(
-            [value if names else numbers[value] for value, _ in seen.values()], dtype=np.int64
-        ),
-        label_names,
-        splits,
-        tuple(tuple(tokenise(item, language)) for item in texts),
+        name, language, texts, np.array(found_labels, dtype=np.int64), label_names, splits, tokens
     )
 
 
@@ -126,7 +141,8 @@ def _read(path: Path, text: str, label: str) -> tuple[pd.DataFrame, list[str] | 
     import pyarrow.parquet as pq
 
     if path.suffix == ".csv":
-        table, names = pd.read_csv(path), None
+        read_columns(path, text, label)  # pandas takes broken files
+        table, names = pd.read_csv(io.StringIO(read_text(path))), None
     else:
         table = pd.read_parquet(path)
         about = (pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}")

@@ -33,5 +33,9 @@ def is_clone() -> bool:
 
 
 def cache_dir() -> Path:
-    """Where fetched data go: ``$TLCOURSE_CACHE`` or the user's cache folder."""
-    return Path(os.environ.get("TLCOURSE_CACHE") or platformdirs.user_cache_path("tlcourse"))
+    """Where fetched data go: ``$TLCOURSE_CACHE`` or the user's cache folder; absolute."""
+    place = os.environ.get("TLCOURSE_CACHE") or platformdirs.user_cache_path("tlcourse")
+    try:
+        return Path(os.path.abspath(Path(place).expanduser()))
+    except RuntimeError:
+        raise ValueError(f"TLCOURSE_CACHE names no user's home: {place}; give a folder") from None

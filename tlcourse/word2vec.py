@@ -8,6 +8,7 @@ from gensim.models import FastText, Word2Vec
 from gensim.models.callbacks import CallbackAny2Vec
 from gensim.models.keyedvectors import KeyedVectors
 
+from tlcourse.arguments import check_count, check_number, documents_of
 from tlcourse.embeddings import make_vectors
 from tlcourse.training import Cancelled, Progress
 
@@ -54,6 +55,8 @@ def train_word2vec(
 
     Raises
     ------
+    TypeError
+        If a sentence is a text and not a list of words.
     ValueError
         If no word occurs ``min_count`` times, or a size is below 1.
     Cancelled
@@ -65,9 +68,13 @@ def train_word2vec(
     compositionality"; Bojanowski et al. (2017), "Enriching word vectors with subword
     information".
     """
-    for name, value in (("vector_size", vector_size), ("window", window), ("epochs", epochs)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    sentences = documents_of("sentences", sentences)
+    sizes = {"vector_size": vector_size, "window": window, "epochs": epochs, "min_count": min_count}
+    for name, value in sizes.items():
+        check_count(name, value)
+    check_count("subwords", subwords, 0)
+    check_count("seed", seed, 0)
+    check_number("sample", sample, 0)
     watched = _Watched(sentences, epochs, progress)
     options: dict[str, float] = {
         "vector_size": vector_size,

@@ -15,6 +15,7 @@ from tlcourse.mapping import METHODS, NORMALISATIONS, LinearMap, fit, planted_ro
 from tlcourse.paths import cache_dir
 from tlcourse.retrieval import cosine_scores, precision_at_k, top_candidates
 from tlcourse.runs.engine import Settings, Sweep
+from tlcourse.sources import content_digest
 from tlcourse.word2vec import train_word2vec
 
 VECTORS = ("Word2Vec", "fastText")
@@ -42,7 +43,7 @@ def map_pairs(normalisation: str, method: str, pairs: int, seed: int) -> dict[st
 @lru_cache(maxsize=2)
 def _chinese_vectors(vectors: str, seed: int) -> KeyedVectors:
     """Chinese vectors of a kind and a seed; kept in the cache, training takes minutes."""
-    place = cache_dir() / "derived" / f"zh-{vectors}-{seed}.npz"
+    place = cache_dir() / "derived" / f"zh-{vectors}-{seed}-{content_digest('zh_text')[:12]}.npz"
     with FileLock(place.with_suffix(".lock")):
         if not place.is_file():
             subwords = 2 if vectors == "fastText" else 0

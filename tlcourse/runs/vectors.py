@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlcourse.corpora import load_corpus
-from tlcourse.embeddings import load_vectors, save_vectors
+from tlcourse.embeddings import save_vectors
 from tlcourse.paths import data_dir
 from tlcourse.runs.engine import write
 from tlcourse.training import Progress
@@ -54,5 +54,4 @@ def make(name: str, folder: Path | None = None, progress: Progress | None = None
         "seconds": round(time.perf_counter() - start, 1),
     }
     write(path.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
-    load_vectors.cache_clear()
     return path
