@@ -56,9 +56,10 @@ class Partial:
             else:
                 useless.append(number)
         if useless:
+            shown = ", ".join(map(str, useless[:5])) + (", …" if len(useless) > 5 else "")
             tell(
-                f"{self.path.name}: {len(useless)} lines are damaged or no runs of this sweep (the "
-                f"first is number {useless[0]}); what they stood for is run again"
+                f"{self.path.name} has lines that are damaged or no runs of this sweep: {shown}; "
+                "what they stood for is run again"
             )
         write(self.path, "".join(f"{_line(row)}\n" for row in (self.head, *done.values())))
         return done
