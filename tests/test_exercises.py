@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -447,3 +449,114 @@ def test_unknown_exercises_and_feedback_html():
     feedback = exercises.check("mapping.procrustes", evil)
     assert "<script>" not in feedback._repr_html_()
     assert "&lt;script&gt;" in feedback._repr_html_()
+
+
+@pytest.mark.parametrize("name", exercises.names())
+def test_an_answer_of_another_kind_gets_clear_feedback(name):
+    for wrong in (
+        None,
+        "text",
+        "0.5",
+        b"x",
+        3,
+        float("nan"),
+        float("inf"),
+        1j,
+        object(),
+        len,
+        [[1], [1, 2]],
+        {"a": 1},
+        (None, None),
+        ("a", "b"),
+        (1, 2, 3),
+        np.zeros((2, 7, 2)),
+        np.full((4, 3), np.nan),
+        np.array(["a"]),
+        np.array(["2020-01-01"], dtype="datetime64[D]"),
+        [torch.ones(2, requires_grad=True)] * 2,
+        torch.ones(3, requires_grad=True),
+    ):
+        with np.errstate(all="ignore"):
+            feedback = exercises.check(name, lambda *arguments, wrong=wrong: wrong)
+        assert feedback.passed is False, feedback
+        assert "your code raised" not in feedback.text, "the check stumbles, not the answer"
+    for called in (None, 3, "x", np.zeros(3)):
+        feedback = exercises.check(name, called)
+        assert feedback.passed is False
+        assert "the function itself is asked for" in feedback.text
+
+
+def test_a_number_as_text_is_no_number():
+    feedback = exercises.check("finetuning.mixture", lambda pre, fine, lam: str(float(fine)))
+    assert "should be an array of numbers, but is '0.69" in feedback.text
+
+
+def test_an_answer_cannot_leave_the_check():
+    def leaves(*arguments):
+        raise SystemExit(3)
+
+    class Odd(BaseException):
+        pass
+
+    def odd(*arguments):
+        raise Odd("neither")
+
+    def asks(*arguments):
+        while True:
+            try:
+                return float(input("a number: "))
+            except Exception:
+                print("once more")
+
+    before = builtins.input
+    for answer, words in (
+        (leaves, "your code calls exit()"),
+        (lambda *arguments: quit(), "your code calls exit()"),
+        (odd, "your code raised Odd: neither."),
+        (asks, "your code waits for input()"),
+        (lambda *arguments: leaves, "should be an array of numbers"),
+    ):
+        feedback = exercises.check("embeddings.masked_average", answer)
+        assert feedback.passed is False
+        assert words in feedback.text
+        assert builtins.input is before
+
+
+def test_a_learner_can_still_interrupt():
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    before = builtins.input, sys.stdout
+    with pytest.raises(KeyboardInterrupt):
+        exercises.check("embeddings.masked_average", interrupted)
+    assert (builtins.input, sys.stdout) == before
+
+
+def test_what_cannot_be_read_is_not_the_answers_fault():
+    class Evil:
+        def __array__(self, *arguments, **settings):
+            raise OSError("no array")
+
+    feedback = exercises.check("embeddings.masked_average", lambda *arguments: Evil())
+    assert feedback.passed is False
+    assert "what your code returns cannot be read (OSError: no array)" in feedback.text
+
+
+def test_an_answer_that_prints(capsys):
+    def prints(states, lengths):
+        print("mean:", states.mean())
+
+    feedback = exercises.check("embeddings.masked_average", prints)
+    assert "is None; does your function end with return? You print the result" in feedback.text
+    assert capsys.readouterr().out.startswith("mean: ")
+
+    def chatty(states, lengths):
+        for number in range(10_000):
+            print("step", number)
+        return states.mean(axis=1)
+
+    feedback = exercises.check("embeddings.masked_average", chatty)
+    assert "padding still counts" in feedback.text
+    said = capsys.readouterr().out
+    assert len(said) < 2_100
+    assert "is left out" in said

@@ -42,7 +42,10 @@ def test_wheel_installs_and_works_from_another_folder(tmp_path):
         "print(tlcourse.__file__); print(paths.is_clone());"
         "print(len(load_vectors('zh')), len(runs.load('map_pairs')), len(sources.manifest()));"
         "print(sorted(p.name for p in paths.notebooks_dir().glob('*.ipynb'))[0]);"
-        "print(nearest(load_vectors('zh'), '音乐', 1))"
+        "print(nearest(load_vectors('zh'), '音乐', 1));"
+        "from tlcourse import cli, lessons; print(lessons.default_folder());"
+        "print(len(lessons.lay_out(lessons.default_folder()).new));"
+        "print([p.name for p in cli._JUPYTER.rglob('*.json')])"
     )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -56,6 +59,9 @@ def test_wheel_installs_and_works_from_another_folder(tmp_path):
     assert lines[1] == "False"
     assert lines[2] == "20003 480 6"
     assert lines[3] == "01_embeddings.ipynb"
+    assert lines[5] == str(elsewhere / "tlcourse-notebooks")
+    assert int(lines[6]) == len(list((elsewhere / "tlcourse-notebooks").rglob("*.ipynb"))) >= 5
+    assert lines[7] == "['default_setting_overrides.json']"
 
 
 def test_environments_agree():
@@ -123,7 +129,7 @@ def test_modules_stay_small_and_import_downwards(path):
         )
         if room != "figures":
             assert not any("figures" in name or name.startswith("matplotlib") for name in imported)
-    if room not in {"explorers", "runs", "cli.py"}:
+    if room not in {"explorers", "runs", "cli.py", "doctor.py"}:
         assert not any(name.startswith("tlcourse.runs") for name in imported)
     assert not any(name.startswith(("pickle", "matplotlib.pyplot")) for name in imported)
 
@@ -137,6 +143,21 @@ def test_the_readmes_snippet_does_what_it_says():
     found = [word for word, _ in eval(last.split("#")[0].strip(), space)]
     assert found == re.findall(r"\('(\w+)', …\)", last)
     assert space["bridge"].W.shape == (100, 50)
+
+
+def test_the_readme_tells_every_command():
+    from tlcourse import cli
+
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    rows = re.findall(r"^\| (`tlcourse .*?) \|", text, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`tlcourse (\w+)", row)}
+    parser = cli._parser()
+    commands = next(action.choices for action in parser._actions if action.choices)
+    assert told == set(commands)
+    options = {option for row in rows for option in re.findall(r"--[a-z]+", row)}
+    assert {"--folder", "--lessons", "--verify"} <= options
+    known = {option for command in commands.values() for option in command._option_string_actions}
+    assert options <= known
 
 
 def test_readme_names_real_files():

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from tlcourse import runs
 from tlcourse.paths import data_dir
 from tlcourse.runs import bert_models, models, vectors
 from tlcourse.runs.engine import Sweep, record
+from tlcourse.runs.partial import code_of
 
 
 def _toy(x, seed):
@@ -93,50 +97,227 @@ def test_a_row_can_be_made_again(name, settings, metric, tolerance):
     assert found[metric] == pytest.approx(recorded[metric].iloc[0], abs=tolerance)
 
 
+def _partial(folder, *lines, head=None):
+    """A partial file of the toy sweep with these lines after its head."""
+    head = head or {"code": code_of(_toy), "settings": ["x", "seed"]}
+    texts = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+    path = folder / "toy.partial.jsonl"
+    path.write_bytes(b"\n".join([json.dumps(head).encode(), *texts]))
+    return path
+
+
+DONE = {"x": 1, "seed": 0, "y": -1, "seconds": 0.5}
+"""A finished row; its y is none that `_toy` gives, so that it is known again."""
+
+FRESH = [10, 11, 20, 21, 30, 31]
+
+
 def test_sweep_resumes_and_cleans_up(tmp_path):
-    partial = tmp_path / "toy.partial.jsonl"
-    done = {"x": 1, "seed": 0, "y": -1, "seconds": 0.5}
-    partial.write_text(json.dumps(done) + '\n{"x": 2, "seed"', encoding="utf8")
-    seen = []
-    path = record(TOY, tmp_path, jobs=1, progress=lambda d, t: seen.append((d, t)))
+    partial = _partial(tmp_path, DONE, b'{"x": 2, "seed"')
+    seen, told = [], []
+    path = record(
+        TOY, tmp_path, jobs=1, progress=lambda d, t: seen.append((d, t)), tell=told.append
+    )
     table = pd.read_csv(path)
     assert seen[0] == (1, 6)
     assert seen[-1] == (6, 6)
-    assert list(table["y"]) == [-1, 11, 20, 21, 30, 31], (
-        "the finished row is kept, the cut one redone"
-    )
+    assert list(table["y"]) == [-1, *FRESH[1:]], "the finished row is kept, the cut one redone"
     assert not partial.exists()
     assert {item.name for item in tmp_path.iterdir()} == {"toy.csv", "toy.json"}
+    assert len(told) == 1
+    assert "toy.partial.jsonl has lines that are damaged" in told[0]
+    assert json.loads((tmp_path / "toy.json").read_text())["code"] == code_of(_toy)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        '{"x": 2, "seed": 0, "y": "é'.encode()[:-1],
+        b"[1, 2]",
+        b"7",
+        b"null",
+        b'"x"',
+        b'{"x": 2}',
+        b'{"x": 2, "seed": 0, "seconds": 1}',
+        b'{"x": 2, "seed": 0, "y": 1, "seconds": "long"}',
+        b'{"x": [2], "seed": 0, "y": 1, "seconds": 1}',
+        b'{"x": 99, "seed": 0, "y": 1, "seconds": 1}',
+        b"\x00\xff\xfe",
+    ],
+)
+def test_a_damaged_line_costs_only_its_own_run(damaged, tmp_path):
+    _partial(tmp_path, DONE, damaged, {**DONE, "x": 3})
+    told = []
+    table = pd.read_csv(record(TOY, tmp_path, jobs=1, tell=told.append))
+    assert list(table["y"]) == [-1, 11, 20, 21, -1, 31]
+    assert len(told) == 1
+    assert "no runs of this sweep: 3;" in told[0]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"code": "of last week", "settings": ["x", "seed"]},
+        {"code": code_of(_toy), "settings": ["x", "z", "seed"]},
+        {"x": 2, "seed": 0, "y": 20, "seconds": 0.1},  # a file of before there were heads
+        [],
+    ],
+)
+def test_rows_of_other_code_are_set_aside(head, tmp_path):
+    for count, name in enumerate(("toy.partial-OLD.jsonl", "toy.partial-OLD-2.jsonl"), start=1):
+        content = _partial(tmp_path, DONE, head=head or [1]).read_bytes()
+        told = []
+        table = pd.read_csv(record(TOY, tmp_path, jobs=1, tell=told.append))
+        assert list(table["y"]) == FRESH
+        assert name in told[0]
+        assert (tmp_path / name).read_bytes() == content
+        assert len(list(tmp_path.glob("*OLD*"))) == count
+
+
+def test_untold_it_warns(tmp_path):
+    _partial(tmp_path, b"{")
+    with pytest.warns(UserWarning, match="lines that are damaged"):
+        record(TOY, tmp_path, jobs=1)
+
+
+def test_a_row_after_a_cut_one_stands_on_its_own_line(tmp_path):
+    def stops(x, seed):
+        if x == 2:
+            raise RuntimeError("stopped")
+        return _toy(x, seed)
+
+    sweep = Sweep("toy", "a toy", stops, {"x": (1, 2, 3)}, seeds=(0, 1))
+    head = {"code": code_of(stops), "settings": ["x", "seed"]}
+    partial = _partial(tmp_path, b'{"x": 1, "se', head=head)
+    with pytest.raises(RuntimeError, match="stopped"):
+        record(sweep, tmp_path, jobs=1, tell=lambda text: None)
+    rows = [json.loads(line) for line in partial.read_text().splitlines()]
+    assert rows[0] == head
+    assert [row["y"] for row in rows[1:]] == [10, 11]
+
+
+def test_the_code_is_that_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "toy_code.py").write_text("STEPS = 5\ndef run(x, seed):\n    return {'y': STEPS}\n")
+    import toy_code
+
+    before = code_of(toy_code.run)
+    assert before == code_of(toy_code.run)
+    (tmp_path / "toy_code.py").write_text("STEPS = 6\ndef run(x, seed):\n    return {'y': STEPS}\n")
+    assert code_of(toy_code.run) != before
+    spaces = [{}, {}]
+    for space, value in zip(spaces, ("x + 1", "x * 2"), strict=True):  # as in a notebook
+        exec(f"def run(x, seed):\n    return {{'y': {value}}}", space)
+    assert code_of(spaces[0]["run"]) != code_of(spaces[1]["run"])
 
 
 _KILLED = """
-import sys, time
+import sys
 from pathlib import Path
+from slow_runs import slow
 from tlcourse.runs.engine import Sweep, record
+sweep = Sweep("slow", "slow", slow, {"x": (1, 2, 3, 4, 5)}, seeds=(0,))
+jobs = int(sys.argv[2])
+record(sweep, Path(sys.argv[1]), jobs, lambda done, total: print(done, flush=True))
+"""
+_SLOW = """
+import os, time
 def slow(x, seed):
-    time.sleep(0.4)
+    with open(f"process-{os.getpid()}", "w"):
+        pass
+    time.sleep(0.4 if x < 5 or seed else 1.5)
     return {"y": x}
-record(Sweep("slow", "slow", slow, {"x": (1, 2, 3, 4, 5)}, seeds=(0,)), Path(sys.argv[1]), jobs=1)
 """
 
 
-def test_killed_sweep_keeps_what_it_had(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_killed_sweep_keeps_what_it_had_and_leaves_no_worker(jobs, tmp_path):
     partial = tmp_path / "slow.partial.jsonl"
-    child = subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path)])
+    (tmp_path / "slow_runs.py").write_text(_SLOW)
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    start = {
+        "args": [sys.executable, "-c", _KILLED, str(tmp_path), str(jobs)],
+        "cwd": tmp_path,
+        "env": {**os.environ, "PYTHONPATH": path},
+        "stdout": subprocess.PIPE,
+    }
+    child = subprocess.Popen(**start)
     deadline = time.time() + 60
     while time.time() < deadline and not (
-        partial.exists() and partial.read_text().count("\n") >= 2
+        partial.exists() and partial.read_text().count("\n") >= 3
     ):
         time.sleep(0.05)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    kept = partial.read_text().count("\n")
+    child.stdout.close()
+    kept = partial.read_text().count("\n") - 1
     assert 2 <= kept < 5
     assert not (tmp_path / "slow.csv").exists()
-    seen = []
-    sweep = Sweep("slow", "slow", _toy, {"x": (1, 2, 3, 4, 5)}, seeds=(0,))
-    record(sweep, tmp_path, jobs=1, progress=lambda d, t: seen.append(d))
-    assert seen[0] == kept
+    workers = {int(item.name.removeprefix("process-")) for item in tmp_path.glob("process-*")}
+    workers -= {child.pid}
+    assert len(workers) == (jobs if jobs > 1 else 0)
+    while time.time() < deadline and any(map(psutil.pid_exists, workers)):
+        time.sleep(0.1)
+    assert not any(map(psutil.pid_exists, workers))
+    again = subprocess.run(**start, check=True)
+    assert int(again.stdout.split()[0]) == kept
+
+
+def test_a_table_that_was_handed_out_can_be_changed():
+    for get in (lambda: runs.load("few_shot"), lambda: runs.select("few_shot")):
+        before = get()
+        spoiled = get()
+        spoiled["accuracy"] = 0
+        spoiled.loc[spoiled.index[0], "n"] = -1
+        spoiled.drop(index=spoiled.index[1:], inplace=True)
+        pd.testing.assert_frame_equal(get(), before)
+    part = runs.select("few_shot", n=50)
+    part.loc[:, "accuracy"] = 0
+    assert runs.select("few_shot", n=50)["accuracy"].min() > 0
+
+
+def test_only_names_are_loaded(tmp_path):
+    (tmp_path / "mine.csv").write_text("a\n1\n")
+    inside = data_dir() / "runs" / "few_shot"
+    for name in (str(tmp_path / "mine"), str(inside), "../runs/few_shot", "", "..", None, 3, ["x"]):
+        for get in (runs.load, runs.select):
+            with pytest.raises(KeyError, match=r"no recorded runs .*few_shot"):
+                get(name)
+
+
+def test_bad_input_is_told():
+    rows = runs.select("few_shot", task="news_topics")
+    with pytest.raises(TypeError, match="table must be a table of runs"):
+        runs.spread("few_shot", "n", "accuracy")
+    with pytest.raises(KeyError, match=r"by must be a column, got 'labels'; there are .*'n'"):
+        runs.spread(rows, "labels", "accuracy")
+    with pytest.raises(KeyError, match="metric must be a column"):
+        runs.spread(rows, "n", "acuracy")
+    with pytest.raises(KeyError, match="metric must be a column"):
+        runs.spread(rows, "n", ["accuracy"])
+    with pytest.raises(TypeError, match="'features' holds"):
+        runs.spread(rows, "n", "features")
+    for value in ([50, 100], np.array([50]), None, "50", float("nan")):
+        with pytest.raises(KeyError, match="no recorded run has n = "):
+            runs.select("few_shot", n=value)
+    for strings, fault, words in (
+        ("0.5 0.6", TypeError, "put it into a list"),
+        (None, TypeError, "got None"),
+        ([0.5], TypeError, "number 0 is 0.5"),
+        (["0.5 x"], ValueError, "number 0: could not convert"),
+        (["0.5", "0.5 0.6"], ValueError, "number 0 has 1, number 1 has 2"),
+    ):
+        with pytest.raises(fault, match=words):
+            runs.curves(strings)
+    assert runs.curves(["0.5 nan", "1 2"]).shape == (2, 2)
+    assert runs.curves(pd.Series(["1 2"])).tolist() == [[1, 2]]
+    for jobs in (0, -2, 1.5, "2", True, None):
+        with pytest.raises(ValueError, match="jobs must be a number of processes"):
+            record(TOY, Path("nowhere"), jobs=jobs)
+    assert not Path("nowhere").exists()
+    for settings in ({"x": 1}, {"x": 1, "seed": 0, "steps": 3}, {}, None, "x"):
+        with pytest.raises(ValueError, match=r"'toy' takes the settings \['seed', 'x'\]"):
+            runs.run_one(TOY, settings)
 
 
 def test_errors_say_what_there_is(tmp_path):

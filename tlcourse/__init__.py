@@ -10,36 +10,13 @@ Importing the package is instant; a module is loaded when it is first used::
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
 
 __version__ = "0.1.0"
 
-_MODULES = (
-    "attention",
-    "bert",
-    "datasets",
-    "embeddings",
-    "encoders",
-    "entities",
-    "exercises",
-    "explorers",
-    "figures",
-    "finetuning",
-    "freezing",
-    "hub",
-    "inspection",
-    "mapping",
-    "masking",
-    "multitask",
-    "partial_tuning",
-    "pretraining",
-    "runs",
-    "sources",
-    "suite",
-    "tasks",
-    "text",
-    "training",
-    "word2vec",
+_MODULES = tuple(
+    module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
 )
 
 __all__ = ["__version__", *_MODULES]

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import contextlib
 import os
-import platform
-import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tlcourse import __version__, sources
-from tlcourse.paths import cache_dir, data_dir, is_clone, notebooks_dir
+from tlcourse import __version__, doctor, lessons, sources
+from tlcourse.doctor import find_chromium
+from tlcourse.paths import cache_dir
+
+__all__ = ["find_chromium", "main"]
+
+_NEXT = """\
+tlcourse lab      opens JupyterLab on the first lesson
+tlcourse doctor   says what is missing, and how to mend it
+tlcourse fetch    fetches the course's data, once (tlcourse --help lists everything)"""
+
+_JUPYTER = Path(__file__).resolve().parent / "_jupyter"
+"""JupyterLab's defaults for the course; a setting that the user has made wins over them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,56 +35,141 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return options.call(options)
+        status = options.call(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # as of `tlcourse doctor | head -1`: nobody reads on
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except KeyboardInterrupt:
+        print(f"tlcourse: stopped. {options.stopped}".rstrip(), file=sys.stderr)
+        return 128 + 2
+    except ImportError as fault:
+        print(f"tlcourse: {fault}; tlcourse doctor says what is missing", file=sys.stderr)
     except (sources.SourceError, KeyError, ValueError, OSError) as fault:
-        said = fault.args[0] if isinstance(fault, KeyError) else fault
+        said = fault.args[0] if isinstance(fault, KeyError) and fault.args else fault
         print(f"tlcourse: {said}", file=sys.stderr)
-        return 1
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tlcourse", description=__doc__)
     parser.add_argument("--version", action="version", version=f"tlcourse {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(call=run_nothing, stopped="")
+    commands = parser.add_subparsers(metavar="COMMAND")
 
-    def command(name: str, call: object, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(call=call)
+    def command(name: str, call: object, text: str, stopped: str = "") -> argparse.ArgumentParser:
+        # No abbreviations: JupyterLab's options pass through, and may begin like ours.
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.set_defaults(call=call, stopped=stopped)
         return added
 
-    command(
-        "lab", run_lab, "open JupyterLab on the first lesson; other options are passed on to it"
+    lab = command(
+        "lab",
+        run_lab,
+        "open JupyterLab on your copy of lesson 1; other options are passed on to it",
     )
-    fetch = command("fetch", run_fetch, "fetch the course's data, all or by name")
+    fresh = command("reset", run_reset, "lay a fresh copy of a lesson; the old one is kept")
+    fresh.add_argument("lesson", metavar="LESSON", help="its number, or its name")
+    for added in (lab, fresh):
+        where = "folder of your copies; left out: tlcourse-notebooks, in the clone or here"
+        added.add_argument("--folder", type=Path, help=where)
+    fetch = command(
+        "fetch",
+        run_fetch,
+        "fetch the course's data, all or by name",
+        "What was fetched is kept: the same command goes on from there.",
+    )
     fetch.add_argument("names", nargs="*", metavar="NAME")
     fetch.add_argument("--verify", action="store_true", help="hash what is there again")
-    command("doctor", run_doctor, "show versions and what is missing, with the mending command")
-    sweep = command("sweep", run_sweep, "make recorded runs again; goes on where it stopped")
+    look = command(
+        "doctor", run_doctor, "show versions and what is missing, with the mending command"
+    )
+    look.add_argument(
+        "--lessons", action="store_true", help="try each lesson: imports, data, drawing"
+    )
+    sweep = command(
+        "sweep",
+        run_sweep,
+        "make recorded runs again; goes on where it stopped",
+        "Finished runs are kept: the same command goes on from there.",
+    )
     sweep.add_argument("name", metavar="NAME", nargs="?", help="left out: list the sweeps")
     sweep.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
     sweep.add_argument("--out", type=Path, help="folder for the files instead of data/runs")
-    vectors = command("vectors", run_vectors, "train word vectors that the course ships again")
+    vectors = command(
+        "vectors",
+        run_vectors,
+        "train word vectors that the course ships again",
+        "Nothing was written: the same command begins again.",
+    )
     vectors.add_argument("name", metavar="NAME")
     vectors.add_argument("--out", type=Path, help="folder for the files instead of data/vectors")
-    pretrain = command("pretrain", run_pretrain, "pretrain models that the course ships again")
+    pretrain = command(
+        "pretrain",
+        run_pretrain,
+        "pretrain models that the course ships again",
+        "The same command begins again; the own BERT goes on from its last kept step.",
+    )
     pretrain.add_argument("name", metavar="NAME", nargs="?", help="left out: list the models")
     pretrain.add_argument("--out", type=Path, help="folder for the files instead of data/models")
     return parser
 
 
+def run_nothing(options: argparse.Namespace) -> int:
+    """Say what to do next."""
+    print(_NEXT)
+    return 0
+
+
 def run_lab(options: argparse.Namespace) -> int:
-    """Start JupyterLab: token on, loopback only, on lesson 1."""
-    folder = notebooks_dir()
-    if not is_clone():  # a wheel's files are nobody's to edit: work on a copy
-        folder = Path.cwd() / "tlcourse-notebooks"
-        folder.mkdir(exist_ok=True)
-        for notebook in sorted(notebooks_dir().glob("*.ipynb")):
-            if not (folder / notebook.name).exists():
-                shutil.copy(notebook, folder)
-    first = min(folder.glob("*.ipynb")).name
+    """Start JupyterLab on the learner's copies: token on, loopback only."""
+    folder = (options.folder or lessons.default_folder()).resolve()
+    laid = lessons.lay_out(folder)
+    print(f"Your copies of the lessons are in {folder}.")
+    for name in laid.renewed:
+        print(f"{name} was renewed: there is a newer version, and your copy was as it came.")
+    for names, what in (
+        (laid.outdated, "has a newer version"),
+        (laid.unknown, "is not the course's present version"),
+    ):
+        for name in names:
+            again = f"tlcourse reset {name.removesuffix('.ipynb')}"
+            again += f' --folder "{options.folder}"' if options.folder else ""
+            print(f"{name} {what}; your copy stays as it is. For a fresh one: {again}")
+    sys.stdout.flush()
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    command += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{first}"]
-    return subprocess.call([*command, *options.lab_options])
+    command += ["--ServerApp.ip=127.0.0.1"]
+    command += [f"--LabApp.default_url=/lab/tree/{lessons.originals()[0]}"]
+    paths = filter(None, [str(_JUPYTER), os.environ.get("JUPYTER_CONFIG_PATH")])
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    server = subprocess.Popen([*command, *options.lab_options], env=environment)
+    with _passed_on(server):
+        while True:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:  # JupyterLab got it too: it asks, and ends by itself
+                continue
+
+
+@contextlib.contextmanager
+def _passed_on(server: subprocess.Popen) -> Iterator[None]:
+    """End the server when this process is told to end."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: server.terminate())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_reset(options: argparse.Namespace) -> int:
+    """Lay a fresh copy of a lesson beside the old one."""
+    copy, kept = lessons.reset(options.lesson, options.folder or lessons.default_folder())
+    print(f"{copy} is as the course has it now.")
+    if kept is not None:
+        print(f"What you had is kept as {kept.name}.")
+    return 0
 
 
 def run_fetch(options: argparse.Namespace) -> int:
@@ -108,66 +203,14 @@ def run_fetch(options: argparse.Namespace) -> int:
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Print what is here and how to mend what is not."""
-    import psutil
-
-    faults = []
-    print(f"tlcourse {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for name in (
-        "jupyterlab", "ipykernel", "ipywidgets", "torch", "transformers", "gensim", "matplotlib",
-        "nbval", "numpy", "scikit-learn", "accelerate", "captum", "peft", "seqeval",
-    ):  # fmt: skip
-        try:
-            print(f"  {name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            faults.append((f"{name} is missing", f"pip install {name}"))
-    memory = psutil.virtual_memory()
-    print(f"  {os.cpu_count()} cores, {memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB")
-    if memory.available < 1.5e9:
-        faults.append(("less than 1.5 GB of memory is free", "close other programs"))
-    place = next(path for path in (cache_dir(), *cache_dir().parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    print(f"  cache {cache_dir()}, {free / 1e9:.1f} GB free")
-    if free < 1e9:
-        faults.append(("less than 1 GB of disk is free", "set TLCOURSE_CACHE to a roomier folder"))
-    if not os.access(place, os.W_OK):
-        faults.append((f"{place} cannot be written", "set TLCOURSE_CACHE to a folder of yours"))
-    for name in sources.manifest():
-        if sources.is_fetched(name):
-            print(f"  data {name}: there")
-        else:
-            faults.append((f"data {name!r} is not fetched", f"tlcourse fetch {name}"))
-    for name in ("en", "zh"):
-        if not (data_dir() / "vectors" / f"{name}.npz").is_file():
-            faults.append((f"our vectors {name!r} are missing", f"tlcourse vectors {name}"))
-    for name in _model_names():
-        place = data_dir() / "models" / name
-        if not any(
-            path.is_file()
-            for path in (place.with_suffix(".safetensors"), place / "model.safetensors")
-        ):
-            faults.append((f"our model {name!r} is missing", f"tlcourse pretrain {name}"))
-    browser = find_chromium()
-    print(f"  Chromium: {browser or 'none; needed only for the browser tests'}")
+    if options.lessons:
+        return 0 if doctor.check_lessons() else 1
+    faults = doctor.check_all()
     for fault, mend in faults:
         print(f"✗ {fault}; mend it with: {mend}")
     if not faults:
         print("✓ nothing is missing")
     return 1 if faults else 0
-
-
-def _model_names() -> list[str]:
-    """The models that the course ships; none if what they need is not installed."""
-    try:
-        from tlcourse.runs import models
-    except ImportError:  # the missing package is told by name
-        return []
-    return models.names()
-
-
-def find_chromium() -> str | None:
-    """The path of a Chromium or Chrome on this machine."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def run_sweep(options: argparse.Namespace) -> int:
@@ -188,7 +231,7 @@ def run_sweep(options: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        path = runs.record(sweep, options.out, options.jobs, show)
+        path = runs.record(sweep, options.out, options.jobs, show, tell=bar.write)
     print(f"wrote {path}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,13 @@ from tlcourse.exercises.engine import Feedback, Question, judge
 __all__ = ["Feedback", "Question", "check", "names", "questions"]
 
 _LESSONS = ("embeddings", "mapping", "finetuning", "multitask", "bert")
+_MODULES = tuple(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:  # loaded when it is first used
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _lesson(name: str) -> ModuleType:

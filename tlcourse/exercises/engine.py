@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
+import functools
 import html
-from collections.abc import Callable, Mapping
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,23 +58,105 @@ class Feedback:
         return f'<div class="alert alert-{style}">{html.escape(repr(self))}</div>'
 
 
+class Asked(BaseException):
+    """The answer called ``input()``; no `Exception`, so that a loop around it ends."""
+
+
 def judge(exercise: Exercise, answer: Any) -> Feedback:
-    """Judge an answer: a function, usually. Never raises for what the learner wrote."""
+    """Judge an answer, a function. Never raises for what the learner wrote."""
+    feedback = _judged(exercise, answer)
+    return Feedback(feedback.passed, f"{exercise.title}: {feedback.text}")
+
+
+def _judged(exercise: Exercise, answer: Any) -> Feedback:
     if answer is ...:
-        return Feedback(None, f"{exercise.title}: not attempted yet.")
-    try:
-        exercise.judge(answer)
-    except NotAttempted:
-        return Feedback(None, f"{exercise.title}: not attempted yet.")
-    except Mistake as mistake:
-        return Feedback(False, f"{exercise.title}: {mistake}")
-    except Exception as fault:
+        return Feedback(None, "not attempted yet.")
+    if not callable(answer):
         return Feedback(
             False,
-            f"{exercise.title}: your code raised {type(fault).__name__}: {fault}. Try it on a "
-            "small array of your own first.",
+            f"the function itself is asked for, but a {type(answer).__name__} came. Give its name "
+            "without calling it: no brackets after it.",
         )
-    return Feedback(True, f"{exercise.title}: right.")
+    raised: list[BaseException] = []
+
+    @functools.wraps(answer)
+    def watched(*arguments: Any, **settings: Any) -> Any:
+        try:
+            return answer(*arguments, **settings)
+        except BaseException as fault:
+            raised.append(fault)
+            raise
+
+    try:
+        with _without_input(), _Said() as said:
+            exercise.judge(watched)
+    except NotAttempted:
+        return Feedback(None, "not attempted yet.")
+    except Mistake as mistake:
+        printed = said.any and "is None" in str(mistake)
+        hint = " You print the result: return it." if printed else ""
+        return Feedback(False, f"{mistake}{hint}")
+    except KeyboardInterrupt:
+        raise
+    except Asked:
+        return Feedback(False, "your code waits for input(): all it needs comes as arguments.")
+    except BaseException as fault:  # exit() too, which would end the learner's kernel
+        if all(fault is not other for other in raised):
+            return Feedback(False, f"what your code returns cannot be read ({_named(fault)}).")
+        if isinstance(fault, SystemExit):
+            return Feedback(False, "your code calls exit(), which would end Python: use return.")
+        return Feedback(
+            False,
+            f"your code raised {_named(fault)}. Try it on a small array of your own first.",
+        )
+    return Feedback(True, "right.")
+
+
+def _named(fault: BaseException) -> str:
+    text = str(fault).rstrip(".")
+    return f"{type(fault).__name__}: {text if len(text) <= 200 else f'{text[:200]}…'}"
+
+
+@contextlib.contextmanager
+def _without_input() -> Iterator[None]:
+    """Nobody would see the question that an answer asks."""
+
+    def refuse(*arguments: Any) -> str:
+        raise Asked
+
+    before, builtins.input = builtins.input, refuse
+    try:
+        yield
+    finally:
+        builtins.input = before
+
+
+class _Said(io.TextIOBase):
+    """What an answer prints: passed on, but no more than a screenful."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self._left = 2000
+
+    def __enter__(self) -> _Said:
+        self._to = sys.stdout
+        sys.stdout = self
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        sys.stdout = self._to
+
+    def write(self, text: str) -> int:
+        self.any = True
+        if self._left > 0:
+            self._to.write(text[: self._left])
+            self._left -= len(text)
+            if self._left <= 0:
+                self._to.write("… (what your code prints beyond this is left out)\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._to.flush()
 
 
 class NotAttempted(Exception):
@@ -83,10 +170,13 @@ def as_array(value: Any, what: str) -> np.ndarray:
     if value is None:
         raise Mistake(f"{what} is None; does your function end with return?")
     if hasattr(value, "detach"):
-        value = value.detach().numpy()
+        value = value.detach().cpu().numpy()
     try:
-        return np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as fault:
+        found = np.asarray(value)
+        if found.dtype.kind not in "biufO":  # a text "0.5" is no number, nor is 1j or a date
+            raise TypeError(f"{found.dtype} is no number")
+        return found.astype(float)
+    except (TypeError, ValueError, RuntimeError) as fault:
         raise Mistake(f"{what} should be an array of numbers, but is {value!r:.80}") from fault
 
 

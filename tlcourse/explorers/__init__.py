@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from tlcourse.explorers.base import Explorer
@@ -35,4 +36,6 @@ __all__ = ["Explorer", *_HOMES]
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"tlcourse.explorers.{_HOMES[name]}"), name)
+    if importlib.util.find_spec(f"{__name__}.{name}"):  # a module, loaded when it is first used
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

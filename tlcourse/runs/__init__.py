@@ -8,6 +8,8 @@ lesson 3's also in `domains` and `collapse`, lesson 4's in `gains` and `conflict
 from __future__ import annotations
 
 import importlib
+import pkgutil
+from types import ModuleType
 
 from tlcourse.runs.engine import Sweep, curves, load, record, run_one, select, spread
 
@@ -25,6 +27,15 @@ _LESSONS = (
     "bert",
     "own_bert",
 )
+
+
+_MODULES = tuple(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:  # loaded when it is first used
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _all() -> dict[str, Sweep]:

@@ -7,8 +7,10 @@ import itertools
 import json
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tlcourse.arguments import check_texts, shown
 from tlcourse.paths import data_dir
+from tlcourse.runs.partial import Partial, Tell, code_of, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +68,19 @@ class Sweep:
 
 
 def run_one(sweep: Sweep, settings: Settings) -> Settings:
-    """Run one row of a sweep: its settings, its metrics and its seconds."""
+    """Run one row of a sweep: its settings, its metrics and its seconds.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown or missing.
+    """
     import torch
 
+    names = {*sweep.grid, "seed"}
+    if not isinstance(settings, Mapping) or set(settings) != names:
+        came = list(settings) if isinstance(settings, Mapping) else shown(settings)
+        raise ValueError(f"the sweep {sweep.name!r} takes the settings {sorted(names)}, got {came}")
     torch.set_num_threads(1)
     start = time.perf_counter()
     metrics = sweep.run(**settings)
@@ -75,16 +89,35 @@ def run_one(sweep: Sweep, settings: Settings) -> Settings:
     return {**settings, **metrics, "seconds": round(time.perf_counter() - start, 3)}
 
 
+def _run_apart(sweep: Sweep, settings: Settings, parent: int) -> Settings:
+    """`run_one` in a worker, which ends with the process that started it, even by a kill."""
+    if os.getpid() != parent and _ORPHANED not in {thread.name for thread in threading.enumerate()}:
+        threading.Thread(target=_end_with, args=(parent,), name=_ORPHANED, daemon=True).start()
+    return run_one(sweep, settings)
+
+
+_ORPHANED = "ends with its parent"
+
+
+def _end_with(parent: int) -> None:
+    import psutil
+
+    while os.getppid() == parent and psutil.pid_exists(parent):
+        time.sleep(1)
+    os._exit(1)
+
+
 def record(
     sweep: Sweep,
     folder: Path | None = None,
     jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
+    tell: Tell = warnings.warn,
 ) -> Path:
     """Make all runs of a sweep and write them to ``<name>.csv`` and ``<name>.json``.
 
     Finished runs are kept in ``<name>.partial.jsonl`` until all are there, so a sweep
-    that was killed goes on where it stood.
+    that was killed goes on where it stood, unless its code has changed.
 
     Parameters
     ----------
@@ -95,6 +128,8 @@ def record(
         Processes; −1 for one a core.
     progress : callable, optional
         Called with the runs done and the runs in all.
+    tell : callable
+        Called with a sentence if kept runs cannot be used.
 
     Returns
     -------
@@ -104,29 +139,31 @@ def record(
     import joblib
     import pandas as pd
 
-    folder = folder or data_dir() / "runs"
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0 or jobs < -1:
+        raise ValueError(f"jobs must be a number of processes, or -1 for one a core; got {jobs!r}")
+    folder = Path(folder) if folder is not None else data_dir() / "runs"
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{sweep.name}.partial.jsonl"
-    names = [*sweep.grid, "seed"]
-    wanted = {_key(row, names): row for row in sweep.settings()}
-    done = {key: row for row in _read_lines(partial) if (key := _key(row, names)) in wanted}
+    code = code_of(sweep.run)
+    partial = Partial(folder, sweep.name, [*sweep.grid, "seed"], code)
+    wanted = {partial.key(row): row for row in sweep.settings()}
+    done = partial.take_up(wanted, tell)
     missing = [row for key, row in wanted.items() if key not in done]
-    tell = progress or (lambda done, total: None)
-    tell(len(done), len(wanted))
+    progress = progress or (lambda done, total: None)
+    progress(len(done), len(wanted))
     results = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        joblib.delayed(run_one)(sweep, row) for row in missing
+        joblib.delayed(_run_apart)(sweep, row, os.getpid()) for row in missing
     )
     for row in results:
-        with partial.open("a", encoding="utf8") as stream:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-        done[_key(row, names)] = row
-        tell(len(done), len(wanted))
+        partial.add(row)
+        done[partial.key(row)] = row
+        progress(len(done), len(wanted))
     table = pd.DataFrame([json.loads(json.dumps(done[key])) for key in wanted])
     recipe = {
         "title": sweep.title,
         "command": f"tlcourse sweep {sweep.name}",
         "grid": {name: list(values) for name, values in sweep.grid.items()},
         "seeds": list(sweep.seeds),
+        "code": code,
         "runs": len(table),
         "run_seconds": round(float(table["seconds"].sum()), 1),
         "cores": os.cpu_count(),
@@ -136,23 +173,9 @@ def record(
     path = folder / f"{sweep.name}.csv"
     write(path, table.to_csv(index=False, float_format="%.5g", lineterminator="\n", na_rep="nan"))
     write(path.with_suffix(".json"), json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
-    partial.unlink(missing_ok=True)
-    load.cache_clear()
+    partial.path.unlink(missing_ok=True)
+    _read.cache_clear()
     return path
-
-
-def _key(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    return json.dumps([row[name] for name in names], ensure_ascii=False)
-
-
-def _read_lines(path: Path) -> Iterator[Settings]:
-    """Rows of a partial file; a line cut off by a kill is left out and run again."""
-    if path.is_file():
-        for line in path.read_text(encoding="utf8").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
 
 
 def versions() -> dict[str, str]:
@@ -160,42 +183,51 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text, encoding="utf8")
-    os.replace(unfinished, path)
-
-
 @lru_cache(maxsize=32)
-def load(name: str) -> pd.DataFrame:
-    """The recorded runs of a sweep: one row a run, settings, seed, metrics and seconds."""
+def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    path = data_dir() / "runs" / f"{name}.csv"
-    if not path.is_file():
-        known = sorted(item.stem for item in path.parent.glob("*.csv"))
-        raise KeyError(f"no recorded runs {name!r}; there are: {', '.join(known)}")
     return pd.read_csv(path, keep_default_na=False, na_values=["nan"])
 
 
+def _table(name: str) -> pd.DataFrame:
+    """The one table that all share: for reading only."""
+    folder = data_dir() / "runs"
+    # A name, and no path that would lead elsewhere.
+    if isinstance(name, str) and Path(name).name == name:
+        path = folder / f"{name}.csv"
+        if path.is_file():
+            return _read(path)
+    known = sorted(item.stem for item in folder.glob("*.csv"))
+    raise KeyError(f"no recorded runs {name!r}; there are: {', '.join(known)}")
+
+
+def load(name: str) -> pd.DataFrame:
+    """The recorded runs of a sweep: one row a run, settings, seed, metrics and seconds.
+
+    The table is yours: what you change in it changes nothing elsewhere.
+    """
+    return _table(name).copy()
+
+
 def select(name: str, **settings: Any) -> pd.DataFrame:
-    """The recorded runs at some settings.
+    """The recorded runs at some settings, a table of your own as from `load`.
 
     Raises
     ------
     KeyError
         If nothing was recorded there; the message says which values were.
     """
-    table = load(name)
+    table = _table(name)
     for setting, value in settings.items():
         if setting not in table:
             raise KeyError(f"the runs {name!r} have no column {setting!r}: {list(table)}")
-        values = sorted(table[setting].unique().tolist())
-        table = table[table[setting] == value]
-        if table.empty:
-            raise KeyError(f"no recorded run has {setting} = {value!r}; there are {values}")
-    return table
+        found = table[table[setting] == value] if np.ndim(value) == 0 else table.iloc[:0]
+        if found.empty:
+            values = sorted(table[setting].unique().tolist())
+            raise KeyError(f"no recorded run has {setting} = {shown(value)}; there are {values}")
+        table = found
+    return table.copy()
 
 
 def spread(table: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
@@ -205,10 +237,47 @@ def spread(table: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Index: the setting's values in order; columns ``mean``, ``std`` and ``count``.
+
+    Raises
+    ------
+    KeyError
+        If the table has no such column.
+    TypeError
+        If the table is no table of runs, or the metric no number.
     """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"table must be a table of runs, as of select(name); got {shown(table)}")
+    for name, column in (("by", by), ("metric", metric)):
+        if not isinstance(column, str) or column not in table:
+            raise KeyError(f"{name} must be a column, got {shown(column)}; there are {list(table)}")
+    if not pd.api.types.is_numeric_dtype(table[metric]):
+        raise TypeError(
+            f"metric must be a column of numbers; {metric!r} holds {table[metric].dtype}"
+        )
     return table.groupby(by)[metric].agg(["mean", "std", "count"]).sort_index()
 
 
 def curves(strings: Iterable[str]) -> np.ndarray:
-    """Recorded curves, numbers in a string for each run, as an array (runs, points)."""
-    return np.array([[float(number) for number in text.split()] for text in strings])
+    """Recorded curves, numbers in a string for each run, as an array (runs, points).
+
+    Raises
+    ------
+    TypeError
+        If they are no strings.
+    ValueError
+        If one holds something else than numbers, or another number of them.
+    """
+    rows = []
+    for row, text in enumerate(check_texts("strings", strings, least=0)):
+        try:
+            rows.append([float(number) for number in text.split()])
+        except ValueError as fault:
+            raise ValueError(f"strings must hold numbers; number {row}: {fault}") from None
+        if len(rows[row]) != len(rows[0]):
+            raise ValueError(
+                f"the curves must have as many points as each other; number 0 has {len(rows[0])}, "
+                f"number {row} has {len(rows[row])}"
+            )
+    return np.array(rows)
