@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from tlcourse import conflict, multitask, runs, soft_sharing, task_weights
+from tlcourse import conflict, domains, multitask, runs, soft_sharing, task_weights
 from tlcourse.datasets import from_csv
 from tlcourse.encoders import LAYERS, Encoder, MultitaskModel, TransferModel
 from tlcourse.finetuning import next_word_loss, tune
@@ -24,6 +24,7 @@ from tlcourse.gains import (
     clear_after_correction,
     grouping_score,
     interval,
+    is_clear,
     partitions,
     predict_groups,
 )
@@ -235,7 +236,11 @@ def test_uncertainty_weights_follow_the_noise():
 def test_errors_say_what_came():
     fail = [
         ({"weights": {"a": 1.0}}, r"no weight for \['b'\]"),
-        ({"weights": {"a": -1.0, "b": 1.0}}, "at least 0 and not all 0"),
+        ({"weights": {"a": -1.0, "b": 1.0}}, r"weights\['a'\] must be at least 0"),
+        ({"weights": {"a": math.nan, "b": 1.0}}, r"weights\['a'\] must be at least 0, got nan"),
+        ({"weights": {"a": 1.0, "b": 1.0, "typo": 9}}, r"weights for \['typo'\], but the tasks"),
+        ({"temperature": -1.0}, "temperature must be above 0"),
+        ({"temperature": math.nan}, "temperature must be above 0"),
         ({"weights": {"a": 0.0, "b": 0.0}}, "at least 0 and not all 0"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"method": "surgery"}, "method must be one of"),
@@ -258,8 +263,22 @@ def test_errors_say_what_came():
             call(_model(CLASSES), {"a": bare})
     with pytest.raises(ValueError, match="same tasks"):
         task_weights.multitask_loss({"a": torch.zeros(1, 2)}, {})
-    with pytest.raises(ValueError, match="at least one example"):
+    with pytest.raises(ValueError, match=r"sizes\['a'\] must be a whole number, at least 1"):
         task_weights.sampling_probabilities({"a": 0}, 1)
+    with pytest.raises(ValueError, match="at least one task"):
+        task_weights.sampling_probabilities({}, 1)
+    with pytest.raises(TypeError, match="temperature must be a number"):
+        task_weights.sampling_probabilities({"a": 1}, "2")
+    with pytest.raises(TypeError, match="weights must map"):
+        task_weights.relative_weights(["a"], [1.0])
+    with pytest.raises(TypeError, match=r"weights\['a'\] must be a number"):
+        task_weights.relative_weights(["a"], {"a": "1"})
+    with pytest.raises(ValueError, match="at least one example"):
+        task_weights.mean_loss(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(ValueError, match="needs a task with examples"):
+        task_weights.loss_parts({}, {}, {})
+    with pytest.raises(ValueError, match=r"weights has nothing for \['a'\]"):
+        task_weights.loss_parts({"a": torch.zeros(())}, {"a": torch.zeros(3)}, {"b": 1.0})
     with pytest.raises(ValueError, match="no task called 'items'"):
         _model({"items": 2})
     broken = _model(CLASSES)
@@ -282,6 +301,19 @@ def test_tied_trunks_come_nearer_with_strength():
     models = {name: _model({name: CLASSES[name]}) for name in TASKS}
     with pytest.raises(ValueError, match="at least 0"):
         soft_sharing.train_tied(models, TASKS, strength=-1.0, **OPTIONS)
+    before = copy.deepcopy(models["a"].state_dict())
+    for changed, words in (
+        ({"strength": math.nan}, "strength must be at least 0, got nan"),
+        ({"strength": math.inf}, "strength must be at least 0, got inf"),
+        ({"steps": 0}, "steps must be"),
+        ({"learning_rate": -1e-3}, "learning_rate must be above 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"batch_size": 0}, "batch_size must be"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            soft_sharing.train_tied(models, TASKS, **{"strength": 0.1, **OPTIONS, **changed})
+    for name, weight in models["a"].state_dict().items():
+        assert torch.equal(weight, before[name]), "a refused call trains nothing"
 
 
 def test_partitions_and_their_scores():
@@ -298,8 +330,134 @@ def test_partitions_and_their_scores():
     }
     predicted = predict_groups("abc", pairs | {(name,): {name: 0.0} for name in "abc"})
     assert predicted[("a", "b", "c")]["a"] == pytest.approx(0.15)
-    with pytest.raises(ValueError, match="at least two values"):
-        interval([1.0])
+
+
+def test_best_grouping_of_many_tasks_is_exact_and_quick():
+    generator = np.random.default_rng(0)
+
+    def scored(names):
+        groups = [g for n in range(1, len(names) + 1) for g in itertools.combinations(names, n)]
+        return {group: {task: float(generator.random()) for task in group} for group in groups}
+
+    for n in (1, 3, 6):
+        scores = scored("abcdefgh"[:n])
+        by_hand = max(partitions("abcdefgh"[:n]), key=lambda way: grouping_score(way, scores))
+        assert best_grouping("abcdefgh"[:n], scores) == by_hand
+    level = {group: dict.fromkeys(group, 0.5) for group in scored("abc")}
+    assert best_grouping("abc", level) == next(partitions("abc")), "of equals the first"
+    names = "abcdefghijkl"
+
+    class Counted(dict):
+        looked = 0
+
+        def __getitem__(self, group):
+            self.looked += 1
+            return super().__getitem__(group)
+
+    scores = Counted(
+        {group: dict.fromkeys(group, -float(len(group) != 3)) for group in scored(names)}
+    )
+    assert [len(group) for group in best_grouping(names, scores)] == [3] * 4
+    assert scores.looked < 200_000, "each group is looked at once, not once a partition"
+    pairs = {group: row for group, row in scores.items() if len(group) < 3}
+    assert len(predict_groups(names, pairs)) == 2**12 - 1
+
+
+def test_groupings_say_which_score_is_missing():
+    scores = {("a",): {"a": 0.5}, ("b",): {"b": 0.7}, ("a", "b"): {"a": 0.6}}
+    fail = [
+        (
+            lambda: grouping_score((("a", "b"),), scores),
+            r"no score of 'b' in the group \('a', 'b'\)",
+        ),
+        (lambda: grouping_score((("b", "a"),), scores), r"the group \('b', 'a'\).*in their order"),
+        (lambda: grouping_score((), scores), "holds no task"),
+        (lambda: best_grouping(["a", "b", "c"], scores), "scores hold no score of"),
+        (lambda: predict_groups(["a", "b"], scores), "no score of 'b'"),
+        (lambda: predict_groups(["a", "b", "c"], scores), "scores hold no score of"),
+        (lambda: best_grouping(["a", "a"], scores), "names must differ"),
+        (lambda: best_grouping(["a"], {("a",): {"a": math.nan}}), "must be finite, got nan"),
+        (lambda: best_grouping("abcdefghijklmn", scores), "at most 13 tasks"),
+        (lambda: best_grouping([], scores), "at least 1 text"),
+    ]
+    for call, words in fail:
+        with pytest.raises(ValueError, match=words):
+            call()
+    with pytest.raises(TypeError, match="scores must map groups"):
+        best_grouping(["a"], [0.5])
+
+
+def test_intervals_refuse_what_has_none():
+    fail = [
+        (lambda: interval([1.0]), "at least two values"),
+        (lambda: interval([1.0, 2.0], 95), "level must lie between 0 and 1, got 95"),
+        (lambda: interval([1.0, 2.0], 1), "level must lie between 0 and 1"),
+        (lambda: interval([1.0, 2.0], 0), "level must lie between 0 and 1"),
+        (lambda: interval([1.0, math.nan]), "values must be finite"),
+        (lambda: interval([1.0, math.inf]), "values must be finite"),
+        (lambda: is_clear([0.5, 0.5, math.nan]), "values must be finite"),
+        (lambda: clear_after_correction(np.ones((3, 4)), 5), "rate must lie between 0 and 1"),
+        (lambda: clear_after_correction(np.ones((3, 1))), "at least two seeds"),
+        (lambda: clear_after_correction(np.full((3, 4), np.inf)), "gains must be finite"),
+    ]
+    for call, words in fail:
+        with pytest.raises(ValueError, match=words):
+            call()
+    with pytest.raises(TypeError, match="level must be a number"):
+        interval([1.0, 2.0], "0.95")
+    same = [interval(form([1.0, 2.0, 4.0])) for form in (list, np.array, torch.tensor)]
+    assert same[0] == same[1] == same[2]
+    level = np.zeros((3, 5))
+    level[1] = [1.0, 1.1, 0.9, 1.0, 1.05]
+    assert clear_after_correction(level).tolist() == [False, True, False], "all 0: no gain, no NaN"
+    assert not clear_after_correction(np.full((2, 3), np.nan)).any()
+
+
+def test_gradients_without_a_direction_are_refused():
+    rows = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    wanted = torch.eye(2)
+    for form in (rows, rows.numpy(), rows.tolist(), rows.long()):
+        assert torch.equal(conflict.gradient_cosines(form).float(), wanted)
+    fail = [
+        (lambda: conflict.gradient_cosines(rows[0]), r"gradients must be .* \(tasks, parameters\)"),
+        (lambda: conflict.gradient_cosines(rows * math.nan), "gradients must be finite"),
+        (
+            lambda: conflict.gradient_cosines(rows * torch.tensor([1, 0])),
+            "row 1 of gradients is zero",
+        ),
+        (lambda: conflict.task_gradients({}, [rows]), "at least one loss"),
+        (lambda: conflict.task_gradients({"a": rows.sum()}, []), "at least one loss"),
+    ]
+    for call, words in fail:
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+def test_domains_ask_for_words_and_finite_features():
+    for call in (
+        lambda: domains.domain_of("酒店的早餐不错"),
+        lambda: domains.domain_of(None),
+        lambda: domains.domain_rows("酒店", "hotel"),
+        lambda: domains.domain_rows([["酒店"]], "hotel"),
+    ):
+        with pytest.raises(TypeError, match=r"sequences of words|must be a TextDataset"):
+            call()
+    source, target = np.random.default_rng(0).normal(size=(2, 20, 3))
+    weights = domains.instance_weights(source.tolist(), torch.tensor(target))
+    assert np.allclose(weights, domains.instance_weights(source, target))
+    assert np.isfinite(domains.instance_weights(source, source + 1e3, C=1e6)).all()
+    spoilt = source.copy()
+    spoilt[3, 0] = np.nan
+    fail = [
+        (lambda: domains.instance_weights(spoilt, target), "source must be finite"),
+        (lambda: domains.instance_weights(source, spoilt), "target must be finite"),
+        (lambda: domains.instance_weights(source, target[:, :2]), "with the same d"),
+        (lambda: domains.instance_weights(source, target[:0]), "at least one row each"),
+        (lambda: domains.instance_weights(source, target, C=0), "C must be above 0"),
+    ]
+    for call, words in fail:
+        with pytest.raises(ValueError, match=words):
+            call()
 
 
 def test_interval_covers_as_often_as_it_says():

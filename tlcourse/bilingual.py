@@ -8,14 +8,17 @@ from functools import lru_cache
 import numpy as np
 from gensim.models.keyedvectors import KeyedVectors
 
+from tlcourse.arguments import check_choice, check_count, shown
 from tlcourse.dictionaries import Dictionary, load_dictionary
 from tlcourse.embeddings import load_glove, load_vectors, make_vectors, require_word
-from tlcourse.mapping import LinearMap, normalise_space
+from tlcourse.mapping import LinearMap
 from tlcourse.retrieval import (
+    NORMALISATIONS,
     candidate_density,
     cosine_scores,
     csls,
     hubness,
+    normalise_space,
     precision_at_k,
     top_candidates,
 )
@@ -72,10 +75,8 @@ class Bilingual:
             If n is below 1 or above the number of training words.
         """
         words = list(self.dictionary.subset("train").translations.items())
-        n = len(words) if n is None else n
-        if not 1 <= n <= len(words):
-            raise ValueError(f"n must lie between 1 and {len(words)}, got {n}")
-        chosen = np.random.default_rng(seed).permutation(len(words))[:n]
+        n = len(words) if n is None else check_count("n", n, 1, len(words))
+        chosen = np.random.default_rng(check_count("seed", seed, 0)).permutation(len(words))[:n]
         left = [self.source.key_to_index[words[row][0]] for row in chosen]
         right = [self.target.key_to_index[words[row][1][0]] for row in chosen]
         return self.source.vectors[left], self.target.vectors[right]
@@ -93,6 +94,7 @@ def load_bilingual(normalisation: str = "unit+centre", min_count: int = 20) -> B
         Dictionary words must occur this often in our Chinese corpus: a vector made of
         five occurrences is mostly noise. Lower it to see; coverage says what it costs.
     """
+    check_choice("normalisation", normalisation, NORMALISATIONS)  # before half a minute's loading
     return between(load_vectors("zh"), normalisation, min_count)
 
 
@@ -100,10 +102,17 @@ def between(
     chinese: KeyedVectors, normalisation: str = "unit+centre", min_count: int = 20
 ) -> Bilingual:
     """The same as `load_bilingual`, for Chinese vectors of your own (with counts)."""
+    check_choice("normalisation", normalisation, NORMALISATIONS)
+    check_count("min_count", min_count, 0)
     english = load_glove()
     words = chinese.index_to_key
     frequent = {word for word in words if chinese.get_vecattr(word, "count") >= min_count}
     dictionary = load_dictionary().restrict(frequent, set(english.index_to_key[:CANDIDATES]))
+    if not len(dictionary):
+        raise ValueError(
+            f"no dictionary word is among the {len(words):,} Chinese words and occurs {min_count} "
+            "times: lower min_count, or take vectors of more words"
+        )
     return Bilingual(
         make_vectors(words, normalise_space(chinese.vectors, normalisation)),
         make_vectors(english.index_to_key, normalise_space(english.vectors, normalisation)),
@@ -116,10 +125,23 @@ def translation_scores(
     spaces: Bilingual, linear_map: LinearMap, rows: np.ndarray, use_csls: bool
 ) -> np.ndarray:
     """Cosine or CSLS of some Chinese words with all candidates: shape (n, 20000)."""
+    _check_bridge(spaces, linear_map)
     found = cosine_scores(linear_map(spaces.source.vectors[rows]), spaces.candidates)
     if use_csls:
         found = csls(found, _density(spaces, linear_map))
     return found
+
+
+def _check_bridge(spaces: Bilingual, linear_map: LinearMap) -> None:
+    if not isinstance(spaces, Bilingual):
+        raise TypeError(
+            f"spaces must be a Bilingual, as `load_bilingual` gives it; got {shown(spaces)}"
+        )
+    if not isinstance(linear_map, LinearMap):
+        raise TypeError(
+            "linear_map must be a LinearMap, as `tlcourse.mapping.fit` gives it (the whole map, "
+            f"not its W); got {shown(linear_map)}"
+        )
 
 
 @lru_cache(maxsize=8)
@@ -139,10 +161,13 @@ def evaluate_map(
         ``p1``, ``p5``, ``p10`` (0 … 1), ``skewness`` of how often candidates are among
         somebody's ten nearest, and ``hub``, the share of words that have the largest hub.
     """
+    _check_bridge(spaces, linear_map)
     rows, gold = spaces.queries(split)
+    if not len(rows):
+        raise ValueError(f"the dictionary has no word in the split {split!r}")
     ranked = top_candidates(translation_scores(spaces, linear_map, rows, use_csls), 10)
     precision = precision_at_k(ranked, gold)
-    hubs = hubness(ranked, CANDIDATES)
+    hubs = hubness(ranked, len(spaces.candidates))
     return {
         **{f"p{k}": value for k, value in precision.items()},
         "skewness": hubs["skewness"],
@@ -160,6 +185,10 @@ def translate(
     KeyError
         If the word has no vector; the message names near matches.
     """
+    _check_bridge(spaces, linear_map)
+    if not isinstance(word, str):
+        raise TypeError(f"word must be a text, got {shown(word)}")
+    check_count("k", k)
     require_word(spaces.source, word)
     rows = np.array([spaces.source.key_to_index[word]])
     found = translation_scores(spaces, linear_map, rows, use_csls)
@@ -169,4 +198,5 @@ def translate(
 
 def map_vectors(spaces: Bilingual, linear_map: LinearMap) -> KeyedVectors:
     """The Chinese vectors carried into the English space, under their Chinese words."""
+    _check_bridge(spaces, linear_map)
     return make_vectors(spaces.source.index_to_key, linear_map(spaces.source.vectors))

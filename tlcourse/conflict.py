@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchjd.aggregation import PCGrad
 
+from tlcourse.arguments import check_array
 from tlcourse.encoders import MultitaskModel
 from tlcourse.tasks import Encoded
 
@@ -29,6 +30,11 @@ def task_gradients(
         The tasks' losses, scalars of one graph; the graph is kept.
     parameters : sequence of torch.Tensor
     """
+    if not parts or not len(parameters):
+        raise ValueError(
+            f"task_gradients needs at least one loss and one parameter that trains, got "
+            f"{len(parts)} and {len(parameters)}"
+        )
     rows = []
     for part in parts.values():
         found = torch.autograd.grad(part, parameters, retain_graph=True)
@@ -37,7 +43,27 @@ def task_gradients(
 
 
 def gradient_cosines(gradients: torch.Tensor) -> torch.Tensor:
-    """Cosines between the rows of `task_gradients`; below 0 the tasks conflict."""
+    """Cosines between the rows of `task_gradients`; below 0 the tasks conflict.
+
+    Parameters
+    ----------
+    gradients : torch.Tensor
+        Shape (tasks, parameters), no row zero.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (tasks, tasks).
+    """
+    found = check_array("gradients", gradients, ("tasks", "parameters"))
+    if not found.any(axis=1).all():
+        raise ValueError(
+            f"row {int((~found.any(axis=1)).argmax())} of gradients is zero and has no direction: "
+            "does this task's loss depend on the parameters?"
+        )
+    gradients = torch.as_tensor(gradients)
+    if not gradients.is_floating_point():
+        gradients = gradients.double()
     unit = nn.functional.normalize(gradients, dim=1)
     return unit @ unit.T
 

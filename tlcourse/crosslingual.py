@@ -16,6 +16,15 @@ from gensim.models.keyedvectors import KeyedVectors
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from tlcourse.arguments import (
+    check_array,
+    check_choice,
+    check_count,
+    check_labels,
+    check_number,
+    check_share,
+    shown,
+)
 from tlcourse.bilingual import Bilingual, evaluate_map, load_bilingual, map_vectors
 from tlcourse.datasets import TextDataset, load_zh_reviews
 from tlcourse.embeddings import document_averages
@@ -34,6 +43,10 @@ _ENGLISH_LSTMS: dict[int, LSTMClassifier] = {}
 
 def train_english_classifier(spaces: Bilingual) -> LogisticRegression:
     """Logistic regression on averaged English vectors of the movie reviews' train split."""
+    if not isinstance(spaces, Bilingual):
+        raise TypeError(
+            f"spaces must be a Bilingual, as `load_bilingual` gives it; got {shown(spaces)}"
+        )
     english = _movies().subset("train")
     averages = document_averages(english.tokens, spaces.target)
     return LogisticRegression(C=1.0, max_iter=2000).fit(averages, english.labels)
@@ -56,7 +69,24 @@ def _chinese_averages(normalisation: str, min_count: int, split: str) -> np.ndar
 
 
 def judge(labels: np.ndarray, positive: np.ndarray, threshold: float) -> dict[str, float]:
-    """Accuracy and macro-F1 at a threshold, and AUC, of scores for the positive class."""
+    """Accuracy and macro-F1 at a threshold, and AUC, of scores for the positive class.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        0 or 1, shape (n,); both must occur, or there is no AUC.
+    positive : numpy.ndarray
+        Scores, shape (n,); higher for class 1.
+    threshold : float
+        Scores above it count as class 1.
+    """
+    positive = check_array("positive", positive, ("n",))
+    labels = check_labels("labels", labels, 2, len(positive))
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"labels must hold both classes, 0 and 1; got {shown(labels)} of one class"
+        )
+    check_number("threshold", threshold)
     auc = float(roc_auc_score(labels, positive))
     return {**scores(labels, (positive > threshold).astype(int)), "auc": auc}
 
@@ -86,8 +116,10 @@ def classify_averages(
     dict
         ``accuracy``, ``macro_f1``, ``auc``.
     """
-    _check_arm(arm, n)
+    n, seed = _check_run(n, seed, arm, split)
     spaces = load_bilingual()
+    if pairs is not None:
+        check_count("pairs", pairs, 1, len(spaces.dictionary.subset("train")))
     linear_map = fit_least_squares(*spaces.pairs(pairs, seed))
     train, judged = _reviews().subset("train"), _reviews().subset(split)
     averages = {part: _chinese_averages("unit+centre", 20, part) for part in ("train", split)}
@@ -124,7 +156,7 @@ def classify_lstm(
     place and it goes on with the Chinese labels. Without, a fresh LSTM learns from the
     Chinese labels alone, over the same Chinese vectors, unmapped.
     """
-    _check_arm(arm, n)
+    n, seed = _check_run(n, seed, arm, split)
     spaces = load_bilingual()
     train, judged = _reviews().subset("train"), _reviews().subset(split)
     report = progress or (lambda share: None)
@@ -161,6 +193,7 @@ def english_lstm(seed: int, progress: Progress | None = None) -> LSTMClassifier:
 
     Trained once a seed and process: treat it as read-only.
     """
+    seed = check_count("seed", seed, 0)
     if seed in _ENGLISH_LSTMS:
         return _ENGLISH_LSTMS[seed]
     spaces, english = load_bilingual(), _movies().subset("train")
@@ -205,11 +238,13 @@ def _strength(arm: str, n: int) -> float:
     return 0.1 if arm == ARMS[1] and n <= 100 else 0.01
 
 
-def _check_arm(arm: str, n: int) -> None:
-    if arm not in ARMS:
-        raise ValueError(f"arm must be one of {ARMS}, got {arm!r}")
+def _check_run(n: int, seed: int, arm: str, split: str) -> tuple[int, int]:
+    check_choice("arm", arm, ARMS)
+    check_choice("split", split, ("test", "validation"))
+    n, seed = check_count("n", n, 0, len(_reviews().subset("train"))), check_count("seed", seed, 0)
     if n == 0 and arm != ARMS[0]:
         raise ValueError("without any Chinese label only the English classifier can be applied")
+    return n, seed
 
 
 def fit_lambda(
@@ -233,6 +268,8 @@ def fit_lambda(
         ``accuracy``, ``macro_f1``, ``auc`` of the English classifier on mapped Chinese
         reviews, and ``p1``, ``p5``, ``p10`` of the map on the dictionary.
     """
+    lam = check_share("lam", lam)
+    n, seed = _check_run(n, seed, ARMS[0], split)
     spaces = load_bilingual()
     english = train_english_classifier(spaces)
     train, judged = _reviews().subset("train"), _reviews().subset(split)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from tlcourse.arguments import check_array, check_choice, check_documents, check_number, shown
 from tlcourse.datasets import TextDataset
 
 DOMAIN_WORDS = {
@@ -30,6 +31,7 @@ def domain_of(tokens: Sequence[str]) -> str | None:
     >>> domain_of(["酒店", "的", "早餐", "不错"]), domain_of(["不错"])
     ('hotel', None)
     """
+    check_documents("tokens", [tokens])
     counts = {name: sum(token in words for token in tokens) for name, words in _WORDS.items()}
     most = max(counts.values())
     found = [name for name, count in counts.items() if count == most]
@@ -38,11 +40,11 @@ def domain_of(tokens: Sequence[str]) -> str | None:
 
 def domain_rows(dataset: TextDataset, domain: str) -> np.ndarray:
     """Row numbers of a domain's reviews."""
-    if domain not in DOMAIN_WORDS:
-        raise ValueError(f"domain must be one of {DOMAINS}, got {domain!r}")
-    return np.array(
-        [row for row, tokens in enumerate(dataset.tokens) if domain_of(tokens) == domain]
-    )
+    check_choice("domain", domain, DOMAINS)
+    if not isinstance(dataset, TextDataset):
+        raise TypeError(f"dataset must be a TextDataset, got {shown(dataset)}")
+    rows = [row for row, tokens in enumerate(dataset.tokens) if domain_of(tokens) == domain]
+    return np.array(rows, dtype=np.int64)
 
 
 def instance_weights(source: np.ndarray, target: np.ndarray, C: float = 0.01) -> np.ndarray:
@@ -68,11 +70,17 @@ def instance_weights(source: np.ndarray, target: np.ndarray, C: float = 0.01) ->
     ---------
     Bickel, Brückner and Scheffer (2009), Discriminative learning under covariate shift.
     """
-    if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
+    source, target = check_array("source", source), check_array("target", target)
+    if source.ndim != 2 or target.ndim != 2 or source.shape[1:] != target.shape[1:]:
         raise ValueError(
             f"source and target need shapes (n, d) with the same d, got {source.shape} and "
             f"{target.shape}"
         )
+    if not len(source) or not len(target):
+        raise ValueError(
+            f"source and target need at least one row each, got {len(source)} and {len(target)}"
+        )
+    C = check_number("C", C, above=0)
     scaler = StandardScaler().fit(np.vstack([source, target]))
     X = scaler.transform(np.vstack([source, target]))
     y = np.repeat([0, 1], [len(source), len(target)])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import combinations
 
 import numpy as np
+
+from tlcourse.arguments import check_array, check_number, check_share, check_texts, shown
 
 Group = tuple[str, ...]
 
@@ -17,7 +21,7 @@ def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple
     values : sequence of float
         One for each seed, at least two; for a gain, differences of runs with the same seed.
     level : float
-        How often such an interval holds the true mean.
+        How often such an interval holds the true mean; between 0 and 1, 0.95 for 95 %.
 
     Examples
     --------
@@ -27,7 +31,9 @@ def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple
     """
     from scipy.stats import t
 
-    values = np.asarray(values, dtype=float)
+    values = check_array("values", values).astype(float)
+    if check_share("level", level) in (0, 1):
+        raise ValueError(f"level must lie between 0 and 1 (0.95 for 95 %), got {shown(level)}")
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"an interval needs at least two values, got shape {values.shape}")
     half = t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
@@ -54,7 +60,7 @@ def clear_after_correction(gains: np.ndarray, rate: float = 0.05) -> np.ndarray:
     gains : numpy.ndarray
         Shape (…, seeds); NaN where there is no gain to judge.
     rate : float
-        Share of false ones allowed among those that are called clear.
+        Share of false ones allowed among those that are called clear, 0 … 1.
 
     Returns
     -------
@@ -67,10 +73,20 @@ def clear_after_correction(gains: np.ndarray, rate: float = 0.05) -> np.ndarray:
     """
     from scipy.stats import false_discovery_control, ttest_1samp
 
-    judged = np.isfinite(gains).all(axis=-1)
+    rate = check_share("rate", rate)
+    missing = np.isnan(np.asarray(gains, dtype=float))
+    gains = check_array("gains", np.where(missing, 0.0, gains))
+    if not gains.ndim or gains.shape[-1] < 2:
+        raise ValueError(f"gains needs shape (…, seeds) with at least two seeds, got {gains.shape}")
+    judged = ~missing.any(axis=-1)
     found = np.zeros(judged.shape, dtype=bool)
-    p = ttest_1samp(gains[judged], 0.0, axis=-1).pvalue
-    found[judged] = false_discovery_control(p) <= rate
+    if judged.any():
+        # Gains that are 0 with every seed have no t, and differ from zero in nothing: p = 1.
+        some = gains[judged]
+        p = np.ones(len(some))
+        moved = some.any(axis=-1)
+        p[moved] = ttest_1samp(some[moved], 0.0, axis=-1).pvalue
+        found[judged] = false_discovery_control(p) <= rate
     return found
 
 
@@ -85,7 +101,7 @@ def partitions(names: Sequence[str]) -> Iterator[tuple[Group, ...]]:
     if not names:
         yield ()
         return
-    first, *rest = names
+    first, *rest = _check_names(names)
     for number in range(2 ** len(rest) - 1, -1, -1):
         together = [name for place, name in enumerate(rest) if number >> place & 1]
         others = [name for name in rest if name not in together]
@@ -103,15 +119,70 @@ def grouping_score(division: Sequence[Group], scores: Mapping[Group, Mapping[str
     scores : mapping of group to mapping of task to float
         What was measured, or predicted by `predict_groups`, for each group.
     """
-    found = [scores[group][task] for group in division for task in group]
+    found = [_score(scores, group, task) for group in division for task in group]
+    if not found:
+        raise ValueError("division holds no task")
     return float(np.mean(found))
+
+
+def _check_names(names: Sequence[str]) -> list[str]:
+    found = check_texts("names", list(names))
+    if len(set(found)) < len(found):
+        raise ValueError(f"names must differ, got {shown(found)}")
+    return found
+
+
+def _score(scores: Mapping[Group, Mapping[str, float]], group: Group, task: str) -> float:
+    """A task's score in a group, or an error that says which one is missing."""
+    if not isinstance(scores, Mapping):
+        raise TypeError(f"scores must map groups to tasks' scores, got {shown(scores)}")
+    group = tuple(group)
+    if group not in scores or task not in scores[group]:
+        raise ValueError(
+            f"scores hold no score of {task!r} in the group {group!r}; a group is a tuple of names "
+            f"in their order, and there are {shown(list(scores))}"
+        )
+    return check_number(f"the score of {task!r} in {group!r}", scores[group][task])
 
 
 def best_grouping(
     names: Sequence[str], scores: Mapping[Group, Mapping[str, float]]
 ) -> tuple[Group, ...]:
-    """The way to divide tasks with the highest `grouping_score`."""
-    return max(partitions(names), key=lambda division: grouping_score(division, scores))
+    """The way to divide tasks with the highest `grouping_score`; of equals the first partition.
+
+    Each subset of the tasks is divided once, the best way, and larger ones build on it: exact,
+    and 3ⁿ/2 steps for n tasks instead of one for each partition (12 tasks have four million).
+
+    Raises
+    ------
+    ValueError
+        If there are more than 13 tasks, or a group has no score.
+    """
+    named = tuple(_check_names(names))
+    if len(named) > 13:
+        raise ValueError(
+            f"names must be at most 13 tasks, or the search takes minutes: got {len(named)}"
+        )
+
+    @cache
+    def total(group: Group) -> float:
+        return sum(_score(scores, group, task) for task in group)
+
+    @cache
+    def best(left: Group) -> tuple[float, tuple[Group, ...]]:
+        if not left:
+            return 0.0, ()
+        found: tuple[float, tuple[Group, ...]] = (-np.inf, ())
+        first, *rest = left
+        for number in range(2 ** len(rest) - 1, -1, -1):  # as in `partitions`
+            group = (first, *(name for place, name in enumerate(rest) if number >> place & 1))
+            others = tuple(name for place, name in enumerate(rest) if not number >> place & 1)
+            score, division = best(others)
+            if total(group) + score > found[0]:
+                found = (total(group) + score, (group, *division))
+        return found
+
+    return best(named)[1]
 
 
 def predict_groups(
@@ -125,15 +196,16 @@ def predict_groups(
     ---------
     Standley et al. (2020), Which tasks should be learned together in multi-task learning?
     """
-    groups = {group for division in partitions(names) for group in division}
+    names = _check_names(names)
+    groups = [group for size in range(1, len(names) + 1) for group in combinations(names, size)]
     found: dict[Group, dict[str, float]] = {}
     for group in groups:
         if len(group) <= 2:
-            found[group] = dict(scores[group])
+            found[group] = {task: _score(scores, group, task) for task in group}
             continue
         found[group] = {}
         for task in group:
             pairs = [tuple(name for name in group if name in (task, other)) for other in group]
-            values = [scores[pair][task] for pair in pairs if len(pair) == 2]
+            values = [_score(scores, pair, task) for pair in pairs if len(pair) == 2]
             found[group][task] = float(np.mean(values))
     return found

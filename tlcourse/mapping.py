@@ -10,10 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlcourse.arguments import (
+    check_array,
+    check_choice,
+    check_count,
+    check_labels,
+    check_number,
+    check_share,
+)
+from tlcourse.retrieval import NORMALISATIONS as NORMALISATIONS
 from tlcourse.retrieval import candidate_density, cosine_scores, csls, unit_rows
-from tlcourse.training import Progress, check_finite, check_lambda
+from tlcourse.retrieval import normalise_space as normalise_space
+from tlcourse.training import Progress, check_finite
 
-NORMALISATIONS = ("none", "unit", "unit+centre")
 METHODS = ("least squares", "ridge", "Procrustes", "gradient descent")
 
 
@@ -32,37 +41,20 @@ class LinearMap:
     W: np.ndarray
     b: np.ndarray
 
+    def __post_init__(self) -> None:
+        W = check_array("W", self.W, ("d_pre", "d_fine"))
+        object.__setattr__(self, "W", W)
+        object.__setattr__(self, "b", check_array("b", self.b, (W.shape[1],)))
+
     def __call__(self, E: np.ndarray) -> np.ndarray:
         """Map E (n, d_pre) to (n, d_fine)."""
+        E = np.atleast_1d(check_array("E", E))
         if E.shape[-1] != self.W.shape[0]:
             raise ValueError(
                 f"E has {E.shape[-1]} columns, W {self.W.shape} wants {self.W.shape[0]}: "
                 "is this the source space?"
             )
         return E @ self.W + self.b
-
-
-def normalise_space(E: np.ndarray, how: str = "unit+centre") -> np.ndarray:
-    """Prepare an embedding matrix (V, d) for a map.
-
-    Parameters
-    ----------
-    E : numpy.ndarray
-        Shape (V, d).
-    how : {"none", "unit", "unit+centre"}
-        Leave it; rows of length 1; or length 1, then mean 0, then length 1 again.
-
-    References
-    ----------
-    Artetxe, Labaka and Agirre (2016), "Learning principled bilingual mappings of word
-    embeddings while preserving monolingual invariance".
-    """
-    if how not in NORMALISATIONS:
-        raise ValueError(f"how must be one of {NORMALISATIONS}, got {how!r}")
-    if how == "none":
-        return E
-    E = unit_rows(E)
-    return E if how == "unit" else unit_rows(E - E.mean(axis=0))
 
 
 def fit_least_squares(X: np.ndarray, Y: np.ndarray, ridge: float = 0.0) -> LinearMap:
@@ -80,7 +72,8 @@ def fit_least_squares(X: np.ndarray, Y: np.ndarray, ridge: float = 0.0) -> Linea
     Mikolov, Le and Sutskever (2013), "Exploiting similarities among languages for
     machine translation".
     """
-    _check_pairs(X, Y)
+    X, Y = _check_pairs(X, Y)
+    ridge = check_number("ridge", ridge, low=0)
     mean_x, mean_y = X.mean(axis=0), Y.mean(axis=0)
     A, B = X - mean_x, Y - mean_y  # the best b follows from W: it maps mean to mean
     if ridge:
@@ -97,15 +90,22 @@ def fit_procrustes(X: np.ndarray, Y: np.ndarray) -> LinearMap:
     d_pre > d_fine, W has orthonormal columns and maximises the sum of the inner products
     ⟨x W, y⟩, which is no longer the same as the smallest squared error.
 
+    Fewer than d independent pairs leave W open in the directions that none of them reaches: any
+    rotation there fits them equally well. Of all these W the smallest is taken, which maps such
+    directions to zero: ``U_r V_rᵀ`` over the r singular values above rounding (float64).
+
     References
     ----------
     Schönemann (1966), "A generalized solution of the orthogonal Procrustes problem";
     Xing et al. (2015), "Normalized word embedding and orthogonal transform for bilingual
     word translation".
     """
-    _check_pairs(X, Y)
-    U, _, Vt = np.linalg.svd(X.T @ Y, full_matrices=False)
-    return LinearMap((U @ Vt).astype(np.float32), np.zeros(Y.shape[1], dtype=np.float32))
+    X, Y = _check_pairs(X, Y)
+    M = X.T.astype(np.float64) @ Y.astype(np.float64)
+    U, S, Vt = np.linalg.svd(M, full_matrices=False)
+    rounding = max(M.shape) * np.finfo(np.float64).eps * S[0]
+    r = int((rounding < S).sum())
+    return LinearMap((U[:, :r] @ Vt[:r]).astype(np.float32), np.zeros(Y.shape[1], dtype=np.float32))
 
 
 def fit_gradient_descent(
@@ -124,7 +124,7 @@ def fit_gradient_descent(
     list of float
         The loss of each step: squared distance, summed over columns, mean over pairs.
     """
-    _check_pairs(X, Y)
+    X, Y = _check_pairs(X, Y)
     empty = np.zeros((0, X.shape[1]), dtype=np.float32)
     head = np.zeros((Y.shape[1],), dtype=np.float32)
     return fit_transfer(
@@ -175,11 +175,16 @@ def fit_transfer(
     """
     import torch
 
-    _check_pairs(X, Y)
-    check_lambda(lam)
+    X, Y = _check_pairs(X, Y)
+    lam = check_share("lam", lam)
+    documents = check_array("documents", documents, ("m", X.shape[1]))
+    labels = check_labels("labels", labels, 2, len(documents))
+    head, bias = check_array("head", head, (Y.shape[1],)), check_number("bias", bias)
+    steps, seed = check_count("steps", steps), check_count("seed", seed, 0)
+    learning_rate = check_number("learning_rate", learning_rate, above=0)
     if lam < 1 and len(documents) == 0:
         raise ValueError("with lam < 1 the loss needs labelled documents, got none")
-    as_tensor = lambda array: torch.as_tensor(np.asarray(array), dtype=torch.float32)  # noqa: E731
+    as_tensor = lambda array: torch.tensor(array, dtype=torch.float32)  # noqa: E731
     x, y, d, t, h = map(as_tensor, (X, Y, documents, labels, head))
     generator = torch.Generator().manual_seed(seed)
     W = (0.01 * torch.randn(x.shape[1], y.shape[1], generator=generator)).requires_grad_()
@@ -206,23 +211,30 @@ def fit_transfer(
 
 def fit(X: np.ndarray, Y: np.ndarray, method: str, seed: int = 0) -> LinearMap:
     """Fit a map by one of `METHODS` (ridge with strength 1)."""
+    check_choice("method", method, METHODS)
     if method == "least squares":
         return fit_least_squares(X, Y)
     if method == "ridge":
         return fit_least_squares(X, Y, ridge=1.0)
     if method == "Procrustes":
         return fit_procrustes(X, Y)
-    if method == "gradient descent":
-        return fit_gradient_descent(X, Y, seed=seed)[0]
-    raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+    return fit_gradient_descent(X, Y, seed=seed)[0]
 
 
-def _check_pairs(X: np.ndarray, Y: np.ndarray) -> None:
-    if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y) or len(X) == 0:
+def _check_pairs(X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    X, Y = _floats("X", X), _floats("Y", Y)
+    if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y) or not X.size or not Y.size:
         raise ValueError(
             f"X and Y need two dimensions and the same number of rows, at least one; got "
             f"{X.shape} and {Y.shape}"
         )
+    return X, Y
+
+
+def _floats(name: str, value: np.ndarray) -> np.ndarray:
+    """What LAPACK takes: float32 and float64 as they come, all else as float64."""
+    found = check_array(name, value)
+    return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
 
 
 def refine(
@@ -245,7 +257,9 @@ def refine(
     bilingual word embeddings with (almost) no bilingual data".
     """
     found = fit_procrustes(X, Y)
-    for _ in range(rounds):
+    source = check_array("source", source, ("v", "d_pre"), least=1)
+    target = check_array("target", target, ("m", found.W.shape[1]), least=1)
+    for _ in range(check_count("rounds", rounds, 0)):
         mapped = found(source)
         scores = csls(cosine_scores(mapped, target), candidate_density(target, mapped))
         forth, back = scores.argmax(axis=1), scores.argmax(axis=0)
@@ -266,7 +280,9 @@ def planted_rotation(
     source, target : numpy.ndarray
         Shape (n + words, d): n training pairs, then words to be found again.
     """
-    generator = np.random.default_rng(seed)
+    n, d, words = check_count("n", n), check_count("d", d), check_count("words", words, 0)
+    noise = check_number("noise", noise, low=0)
+    generator = np.random.default_rng(check_count("seed", seed, 0))
     source = unit_rows(generator.normal(size=(n + words, d)))
     rotation = np.linalg.qr(generator.normal(size=(d, d)))[0]
     disturbed = source @ rotation + noise / np.sqrt(d) * generator.normal(size=source.shape)

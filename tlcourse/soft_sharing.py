@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from tlcourse.arguments import check_count, check_number
 from tlcourse.encoders import LAYERS, MultitaskModel
 from tlcourse.freezing import set_trainable
 from tlcourse.tasks import Encoded
@@ -41,7 +42,11 @@ def train_tied(
     tasks : mapping of str to Encoded
         The same tasks' labelled texts.
     strength : float
-        0 is two separate models; the larger, the nearer to one trunk.
+        At least 0. 0 is two separate models; the larger, the nearer to one trunk.
+    steps, batch_size : int
+        At least 1.
+    learning_rate : float
+        Above 0.
 
     Returns
     -------
@@ -56,8 +61,9 @@ def train_tied(
         raise ValueError(f"two tasks with a model each, got {list(models)} and {list(tasks)}")
     if any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
         raise ValueError("both tasks need labelled texts")
-    if strength < 0:
-        raise ValueError(f"strength must be at least 0, got {strength}")
+    strength = check_number("strength", strength, low=0)
+    learning_rate = check_number("learning_rate", learning_rate, above=0)
+    steps, batch_size = check_count("steps", steps), check_count("batch_size", batch_size)
     for model in models.values():
         set_trainable(model, LAYERS[1:])
     trained = [parameter for model in models.values() for parameter in model.parameters()]

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+
+from tlcourse.arguments import check_count, check_number, shown
 
 
 def relative_weights(tasks: Iterable[str], weights: Mapping[str, float] | None) -> dict[str, float]:
@@ -18,7 +21,7 @@ def relative_weights(tasks: Iterable[str], weights: Mapping[str, float] | None) 
     Raises
     ------
     ValueError
-        If a task has no weight, a weight is negative, or all are zero.
+        If a task has no weight, a weight has no task, a weight is negative, or all are zero.
 
     Examples
     --------
@@ -27,10 +30,14 @@ def relative_weights(tasks: Iterable[str], weights: Mapping[str, float] | None) 
     """
     tasks = list(tasks)
     given = dict.fromkeys(tasks, 1.0) if weights is None else weights
+    if not isinstance(given, Mapping):
+        raise TypeError(f"weights must map each task to a number, got {shown(given)}")
     if missing := [task for task in tasks if task not in given]:
         raise ValueError(f"no weight for {missing}; weights are given for {list(given)}")
-    values = np.array([given[task] for task in tasks], dtype=float)
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+    if unknown := [task for task in given if task not in tasks]:
+        raise ValueError(f"weights for {unknown}, but the tasks are {tasks}: is a name mistyped?")
+    values = np.array([check_number(f"weights[{task!r}]", given[task], low=0) for task in tasks])
+    if not values.any():
         raise ValueError(f"weights must be at least 0 and not all 0, got {values.tolist()}")
     return dict(zip(tasks, (values / values.mean()).tolist(), strict=True))
 
@@ -75,6 +82,8 @@ def multitask_loss(
 
 def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Summed up as `tlcourse.finetuning.class_loss` does, to the last bit."""
+    if not len(labels):
+        raise ValueError("a mean loss needs at least one example, got none")
     return cross_entropy(logits, labels, reduction="none").mean()
 
 
@@ -85,6 +94,11 @@ def loss_parts(
 ) -> dict[str, torch.Tensor]:
     """Each task's part of L_mt, from its mean loss; their sum is L_mt."""
     total = sum(len(item) for item in labels.values())
+    if not means or not total:
+        raise ValueError(f"L_mt needs a task with examples; got the mean losses of {list(means)}")
+    for name, given in (("labels", labels), ("weights", weights)):
+        if missing := [task for task in means if task not in given]:
+            raise ValueError(f"{name} has nothing for {missing}; it has {list(given)}")
     return {task: weights[task] * len(labels[task]) / total * means[task] for task in means}
 
 
@@ -100,10 +114,12 @@ def sampling_probabilities(sizes: Mapping[str, int], temperature: float) -> dict
     >>> {task: round(p, 2) for task, p in sampling_probabilities({"a": 900, "b": 100}, 2).items()}
     {'a': 0.75, 'b': 0.25}
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0 (math.inf is allowed), got {temperature}")
-    if not sizes or min(sizes.values()) < 1:
-        raise ValueError(f"every task needs at least one example, got sizes {dict(sizes)}")
+    if not (isinstance(temperature, float) and temperature == math.inf):
+        check_number("temperature", temperature, above=0)
+    if not isinstance(sizes, Mapping) or not sizes:
+        raise ValueError(f"sizes must map at least one task to its examples, got {shown(sizes)}")
+    for task, n in sizes.items():
+        check_count(f"sizes[{task!r}]", n)
     logs = np.log(list(sizes.values())) / temperature
     shares = np.exp(logs - logs.max())
     return dict(zip(sizes, (shares / shares.sum()).tolist(), strict=True))

@@ -90,7 +90,9 @@ class WhoHelpsWhom(Explorer):
             names,
             "target's gain; bold: interval leaves out 0",
         )
-        clear = np.apply_along_axis(is_clear, 2, result["gains"])
+        clear = np.apply_along_axis(
+            lambda gain: bool(np.isfinite(gain).all()) and is_clear(gain), 2, result["gains"]
+        )
         figures.matrix_cells(matrix, result["gains"].mean(2), 0.08, "{:+.3f}", clear)
         figures.tidy(curves, f"{result['target']}: accuracy on validation texts", "step")
         figures.legend(curves, ("alone", "with the helper"), inside="lower right")
