@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from tlcourse.notices import message_html
 
 
 class Mistake(Exception):
@@ -49,8 +50,8 @@ class Feedback:
         return f"{ {None: '…', True: '✓', False: '✗'}[self.passed] } {self.text}"
 
     def _repr_html_(self) -> str:
-        style = {None: "info", True: "success", False: "warning"}[self.passed]
-        return f'<div class="alert alert-{style}">{html.escape(repr(self))}</div>'
+        kind = {None: "open", True: "right", False: "wrong"}[self.passed]
+        return message_html(self.text, kind)
 
 
 def judge(exercise: Exercise, answer: Any) -> Feedback:
