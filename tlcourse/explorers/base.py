@@ -64,6 +64,8 @@ class Explorer(Panel):
             control.observe(self._moved, "value")
         width = int(self.size[0] * 100)
         super().__init__(self.name, list(self.controls.values()), width, self.can_train)
+        self._start.on_click(lambda _: self.train_live())
+        self._cancel.on_click(lambda _: self.cancel())
         try:
             self.set(**settings)
         except BaseException:

@@ -43,7 +43,7 @@ class Panel(TidyBox):
         )
         self._cancel = button(f"Cancel: {name}", "Stop the live run")
         self._show = widgets.ToggleButton(
-            value=False, description=f"Copy as code: {name}", tooltip="",
+            value=False, description=f"Copy as code: {name}",
             layout={"display": "none"},
         )  # fmt: skip
         self._show.add_class("tl-show-code")
@@ -51,12 +51,15 @@ class Panel(TidyBox):
         self._code = widgets.Textarea(rows=10, layout={"width": "98%", "display": "none"})
         self._code.add_class("tl-code")
         wrap = {"flex_flow": "row wrap", "grid_gap": "4px 12px", "max_width": "100%"}
-        live = [self._start, self._cancel] if can_train else []
-        actions = widgets.Box([*live, copy_button(self._show.description), self._show], layout=wrap)
+        copy = copy_button(self._show.description)
+        actions = widgets.Box([self._start, self._cancel, copy, self._show], layout=wrap)
         # A row of its own, as high before a live run as during it: nothing below moves.
         told = widgets.Box([self._bar, self._status], layout={**wrap, "min_height": "36px"})
         parts = [widgets.Box(controls, layout=wrap), self._picture, self._caption, self._rows]
-        parts += [actions, *([told] if can_train else []), self._code]
+        parts += [actions, told, self._code]
+        if not can_train:
+            for part in (self._start, self._cancel, told):
+                part.layout.display = "none"
         super().__init__(parts, layout={"max_width": "900px"})
         self.add_class("tl-explorer")
 

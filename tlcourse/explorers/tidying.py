@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import ipywidgets as widgets
 from IPython.core.getipython import get_ipython
@@ -13,6 +14,12 @@ _made: dict[tuple[type, str], tuple[str, weakref.WeakSet[TidyBox]]] = {}
 
 class TidyBox(widgets.VBox):
     """A box that closes all its parts, and itself when its cell is run again."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for part in parts_of(self):
+            if getattr(part, "tooltip", "") is None:  # JupyterLab would show "null"
+                part.tooltip = ""
 
     def close(self) -> None:
         """Close this and everything in it, with layouts and styles."""
