@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import time
 
 import ipywidgets as widgets
 import numpy as np
 import pytest
+from transformers import BertModel
 
 from tlcourse import explorers, figures
 from tlcourse.explorers.base import Explorer
@@ -142,14 +144,14 @@ class _Endless(Explorer):
 def test_cancel_and_restart():
     explorer = _Endless()
     for _ in range(2):
+        explorer._start.click()
+        thread = explorer._run.thread
         explorer.train_live()
-        thread = explorer._thread
-        explorer.train_live()
-        assert explorer._thread is thread, "one run at a time"
+        assert explorer._run.thread is thread, "one run at a time"
         assert explorer._start.disabled
         assert not explorer._cancel.disabled
         explorer.set(x=3)
-        explorer.cancel()
+        explorer._cancel.click()
         explorer.join(10)
         assert not thread.is_alive()
         assert "cancelled" in explorer._status.value
@@ -164,6 +166,166 @@ def test_a_failing_run_is_told():
     assert "it failed: unlucky" in explorer._status.value
 
 
+class _Failing(_Endless):
+    """Its live result cannot be drawn."""
+
+    name = "failing"
+
+    def train(self, progress, x):
+        return {"x": x}
+
+    def draw(self, figure, result, live):
+        if live or result["x"] == 66:
+            raise TypeError("no such picture")
+        super().draw(figure, result, live)
+
+
+def test_an_error_in_the_last_redraw_is_told():
+    explorer = _Failing()
+    picture, text = explorer.png, explorer.summary
+    explorer.train_live()
+    with pytest.raises(TypeError, match="no such picture"):
+        explorer.join(10)
+    assert "it failed: no such picture" in explorer._status.value
+    assert not explorer._start.disabled
+    assert explorer.live_result is None
+    assert (explorer.png, explorer.summary) == (picture, text), "the recorded result stands"
+    assert explorer.set(x=3).summary.startswith("x is 3")
+
+
+def test_an_error_while_a_control_moves_is_told():
+    explorer = _Failing()
+    with pytest.raises(TypeError, match="no such picture"):
+        explorer.controls["x"].value = 66
+    assert "it failed: no such picture" in explorer._caption.value
+    assert "tl-veiled" in explorer._picture._dom_classes
+
+
+class _Counting(_Endless):
+    """Counts the runs that train at the same time."""
+
+    name = "counting"
+    now = most = begun = 0
+
+    def train(self, progress, x):
+        self.begun, self.now = self.begun + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        try:
+            for _ in range(5):
+                time.sleep(0.02)
+            progress(0.5)
+            return {"x": x}
+        finally:
+            self.now -= 1
+
+
+def test_a_run_asked_for_after_cancel_starts_when_the_old_one_has_stopped():
+    explorer = _Counting().train_live()
+    while not explorer.begun:
+        time.sleep(0.005)
+    explorer.cancel()
+    assert not explorer._start.disabled, "it can be asked for again at once"
+    assert explorer._cancel.disabled
+    explorer.train_live()
+    assert "waiting" in explorer._status.value
+    assert explorer._start.disabled
+    explorer.join(10)
+    assert explorer.live_result == {"x": 0}
+    assert (explorer.begun, explorer.most) == (2, 1), "never lost, never two at once"
+    assert "done" in explorer._status.value
+    assert not explorer._start.disabled
+
+
+def test_a_storm_of_starts_and_cancels_ends_well():
+    explorer = _Counting()
+    for _ in range(30):
+        explorer.train_live().cancel()
+    explorer.train_live().join(30)
+    assert explorer.live_result == {"x": 0}
+    assert explorer.most == 1
+    assert explorer.train_live().join(10).live_result == {"x": 0}
+
+
+def _open_widgets():
+    return len(widgets.widget._instances)
+
+
+@pytest.mark.parametrize("name", ["GradientConflict", "PlantedRotation", "AttentionViewer"])
+def test_close_leaves_nothing_behind(name):
+    before = _open_widgets()
+    explorer = getattr(explorers, name)()
+    assert _open_widgets() > before + 20
+    explorer.close()
+    assert _open_widgets() == before
+    assert not explorer._stage._frames
+    explorer.close()
+    with pytest.raises(RuntimeError, match="is closed"):
+        explorer.train_live()
+
+
+def test_closing_stops_the_live_run():
+    explorer = _Endless().train_live()
+    thread = explorer._run.thread
+    explorer.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_an_explorer_that_cannot_start_leaves_nothing_behind():
+    before = _open_widgets()
+    with pytest.raises(ValueError, match="noise cannot be 7"):
+        explorers.PlantedRotation(noise=7)
+    assert _open_widgets() == before
+
+
+def test_a_cell_run_again_replaces_its_explorers(monkeypatch):
+    from tlcourse.explorers import tidying
+
+    run = ["cell-1", "run-1"]
+    monkeypatch.setattr(tidying, "running_cell", lambda: tuple(run))
+    first, second = _Endless(), _Endless()
+    quiz = Quiz("bert")
+    assert not first._closed
+    run[0] = "cell-2"
+    other = _Endless()
+    run[:] = "cell-1", "run-2"
+    kept = _open_widgets()
+    third, fourth, again = _Endless(), _Endless(), Quiz("bert")
+    assert first._closed
+    assert second._closed
+    assert quiz.comm is None
+    assert not any(box._closed for box in (other, third, fourth))
+    assert _open_widgets() == kept, "as many as before"
+    for box in (other, third, fourth, again):
+        box.close()
+
+
+def test_the_running_cell_is_known_in_a_notebook_only(monkeypatch):
+    from tlcourse.explorers import tidying
+
+    class Shell:
+        class kernel:
+            @staticmethod
+            def get_parent(channel):
+                return {"metadata": {"cellId": "c"}, "header": {"msg_id": "m"}}
+
+    assert tidying.running_cell() is None
+    monkeypatch.setattr(tidying, "get_ipython", Shell)
+    assert tidying.running_cell() == ("c", "m")
+    monkeypatch.setattr(Shell.kernel, "get_parent", staticmethod(lambda channel: {}))
+    assert tidying.running_cell() is None
+
+
+def test_picture_and_its_name_come_in_one_message(monkeypatch):
+    explorer, sent = _Endless(), []
+    monkeypatch.setattr(
+        explorer._picture, "_send", lambda message, buffers=None: sent.append(message["state"])
+    )
+    explorer.set(x=3)
+    assert [set(state) for state in sent] == [{"tooltip"}] or len(sent) == 1
+    assert "tooltip" in sent[0]
+
+
 def test_fallbacks_and_escaping():
     explorer = _Endless()
     bundle = explorer._repr_mimebundle_()
@@ -176,8 +338,9 @@ def test_fallbacks_and_escaping():
 
 def test_code_is_shown_and_follows_the_controls():
     explorer = _Endless()
+    assert explorer._code.value == "result = 0", "there to be copied before it is shown"
+    assert explorer._code.layout.display == "none"
     explorer._show.value = True
-    assert explorer._code.value == "result = 0"
     explorer.set(x=5)
     assert explorer._code.value == "result = 5"
     assert explorer._code.layout.display == ""
@@ -189,6 +352,108 @@ def test_set_errors():
         explorer.set(pairs=3)
     with pytest.raises(ValueError, match=r"noise cannot be 7; it takes \[0.1, 0.3"):
         explorer.set(noise=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        ("FewShotTransfer", {"n": 10, "features": "BERT"}, r"features cannot be 'BERT'; it takes"),
+        ("FewShotTransfer", {"features": None}, r"features cannot be None; it takes \['GloVe"),
+        ("PlantedRotation", {"noise": None}, r"noise cannot be None; it takes \[0.1"),
+        ("PlantedRotation", {"noise": np.ones(2)}, r"noise cannot be ndarray of shape \(2,\)"),
+        ("PairsAndMethod", {"pairs": 100, "use_csls": "no"}, "use_csls cannot be 'no'; it takes True"),
+        ("NeighbourhoodMap", {"k": 5, "word": None}, "word cannot be None; it takes a text"),
+        ("AttentionViewer", {"model": "own BERT (Chinese)", "layer": 6}, r"takes \[1, 2, 3, 4\]"),
+        ("WhoHelpsWhom", {"target": "movies", "helper": "movies"}, "helper cannot be 'movies'"),
+        ("PlantedRotation", {"noise": 0.1, "pairs": 3}, "there are: pairs_n, noise"),
+    ],
+)  # fmt: skip
+def test_a_failed_set_changes_nothing(name, wrong, said, shown):
+    explorer = shown[name]
+    options = {key: _values(control) for key, control in explorer.controls.items()}
+    before = explorer.settings, explorer.png, explorer.summary, explorer._code.value
+    with pytest.raises((KeyError, ValueError), match=said):
+        explorer.set(**wrong)
+    assert (explorer.settings, explorer.png, explorer.summary, explorer._code.value) == before
+    assert {key: _values(control) for key, control in explorer.controls.items()} == options
+
+
+def test_a_set_that_cannot_be_drawn_changes_nothing():
+    explorer = _Failing().set(x=5)
+    with pytest.raises(TypeError, match="no such picture"):
+        explorer.set(x=66)
+    assert explorer.settings == {"x": 5}
+    assert explorer.summary.startswith("x is 5")
+    assert "alert" not in explorer._caption.value
+
+
+def test_after_bad_input_the_old_picture_is_veiled():
+    explorer = explorers.TranslateWord()
+    told = explorer.summary
+    for bad in ("qqqqqq", ""):
+        explorer.set(chinese=bad)
+        assert "tl-veiled" in explorer._picture._dom_classes
+        assert explorer._picture.tooltip == f"Not of this setting, but of the one before: {told}"
+        assert "image/png" not in explorer._repr_mimebundle_()
+        assert explorer._code.value.startswith("# ")
+    explorer.set(chinese="医院")
+    assert "tl-veiled" not in explorer._picture._dom_classes
+    assert explorer._picture.tooltip == explorer.summary
+    assert explorer._code.value.startswith("from tlcourse")
+
+
+def test_the_viewer_offers_what_the_model_has():
+    from tlcourse import bert
+    from tlcourse.explorers.inspection import MODELS
+
+    viewer = explorers.AttentionViewer()
+    for label, model in MODELS.items():
+        config = bert.load_model(BertModel, model.name).config
+        assert (model.layers, model.heads) == (config.num_hidden_layers, config.num_attention_heads)
+        viewer.set(model=label)
+        assert _values(viewer.controls["layer"]) == list(range(1, model.layers + 1))
+        assert _values(viewer.controls["head"]) == ["mean", *range(1, model.heads + 1)]
+        assert viewer.settings["text"] == model.sentence
+        assert "[UNK]" not in viewer.summary
+
+    viewer.set(model="MiniLM (English)", layer=3, head=12)
+    viewer.controls["model"].value = "own BERT (Chinese)"
+    assert viewer.settings["layer"] == 3, "kept where the model has it"
+    assert viewer.settings["head"] == "mean"
+    assert "alert" not in viewer._caption.value
+    viewer.set(text="我的电影")
+    viewer.controls["model"].value = "MiniLM (English)"
+    assert viewer.settings["text"] == "我的电影", "a typed sentence stays"
+
+
+def test_rows_of_the_viewer_do_not_collide():
+    viewer = explorers.AttentionViewer(text="g y p " * 20)
+    figure = figures.new_figure(*viewer.size)
+    viewer.draw(figure, viewer.result, None)
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_yticklabels()]
+    assert len(boxes) == 32
+    assert all(low.y1 <= high.y0 + 1 for high, low in itertools.pairwise(boxes))
+
+
+def test_no_task_helps_itself(shown):
+    who = shown["WhoHelpsWhom"].set(target="chinese", helper="movies")
+    assert _values(who.controls["helper"]) == ["movies", "news", "plots", "party"]
+    who.controls["target"].value = "movies"
+    assert who.settings["helper"] == "chinese"
+    assert "movies" not in _values(who.controls["helper"])
+    with pytest.raises(ValueError, match="cannot be its own helper"):
+        who.compute(**(who.settings | {"helper": "movies"}))
+
+
+def test_labels_are_in_words(shown):
+    for explorer in shown.values():
+        for control in explorer.controls.values():
+            texts = [control.description]
+            texts += [
+                item[0] for item in getattr(control, "options", ()) if isinstance(item, tuple)
+            ]
+            assert not any("_" in text for text in texts if text != "sentence with [MASK] or _")
 
 
 @pytest.mark.parametrize(
@@ -219,8 +484,6 @@ def test_odd_text_in_the_attention_viewer(typed):
         viewer.set(model=model, text=typed)
         assert "<script>" not in viewer._caption.value
         assert "attention to [CLS] and [SEP]" in viewer.summary
-    viewer.set(model="own BERT (Chinese)", layer=6)
-    assert "has 4 layers with 4 heads each" in viewer.summary
     for typed_wrong in ("", "x" * 5000):
         viewer.set(text=typed_wrong)
         assert 'role="alert"' in viewer._caption.value
@@ -230,7 +493,20 @@ def test_a_slow_live_run_is_refused_with_advice():
     dial = explorers.FreezeDial(frozen=0).train_live()
     with pytest.raises(ValueError, match="choose k ≥ 4"):
         dial.join(30)
-    assert "choose k ≥ 4" in dial._status.value
+    assert dial._status.value.count("choose k ≥ 4") == 1
+
+
+def test_a_slow_live_run_is_not_offered_and_the_status_says_why():
+    dial = explorers.FreezeDial(frozen=4, labels=200)
+    assert not dial._start.disabled
+    for slow in ({"frozen": 3}, {"labels": 800}, {"method": "LoRA"}):
+        dial.set(**slow)
+        assert dial._start.disabled
+        assert "choose k ≥ 4" in dial._status.value
+        assert "Copy as code" in dial._status.value
+        dial.set(method="full", frozen=4, labels=200)
+        assert not dial._start.disabled
+        assert "choose" not in dial._status.value
 
 
 def _run(snippet: str):
@@ -404,8 +680,27 @@ def test_quiz_explains_every_choice():
             for option in range(len(question.options)):
                 quiz.choices[number].index = option
                 assert ("✓" in said.value) == (option == question.right)
+                assert ("--jp-success" in said.value) == (option == question.right)
                 assert len(re.sub("<.*?>", "", said.value)) > 20
+            quiz.choices[number].index = None
+            assert said.value == ""
         assert quiz._repr_mimebundle_()["text/plain"].count("( )") >= 6
+
+
+def test_quiz_counts_first_tries():
+    quiz = Quiz("bert")
+    rights = [question.right for question in quiz.questions]
+    assert quiz.score == "0 of 3 answered, 0 right at the first try"
+    quiz.choices[0].index = rights[0]
+    wrong = next(i for i in range(len(quiz.questions[1].options)) if i != rights[1])
+    quiz.choices[1].index = wrong
+    quiz.choices[1].index = rights[1]
+    assert quiz.score == "2 of 3 answered, 1 right at the first try"
+    quiz.choices[2].index = rights[2]
+    assert quiz.score == "2 of 3 right at the first try"
+    assert quiz.score in quiz.children[-1].value
+    quiz.close()
+    quiz.choices[0].index = None
 
 
 def test_described_figure_and_missing_font(monkeypatch):

@@ -15,13 +15,32 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from tlcourse.cli import find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHROMIUM = find_chromium()
+
+# Notebooks without a lesson around them.
+SMALL = {
+    "all.ipynb": [
+        """from IPython.display import display
+from tlcourse import explorers
+for name in explorers.__all__[1:]:
+    display(getattr(explorers, name)(*(["bert"] if name == "Quiz" else [])))"""
+    ],
+    "two.ipynb": [
+        """from tlcourse import explorers
+from ipywidgets.widgets.widget import _instances
+explorers.TranslateWord()""",
+        """explorers.FreezeDial(frozen=4, labels=200)""",
+        """print(len(_instances))""",
+    ],
+}
 
 pytestmark = [
     pytest.mark.browser,
@@ -37,6 +56,10 @@ def lab(tmp_path_factory):
     work.mkdir()
     for path in NOTEBOOKS:
         shutil.copy(path, work)
+    for name, cells in SMALL.items():
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, work / name)
     settings = home / "settings"
     for plugin, content in {
         "notebook-extension/tracker": {"windowingMode": "none"},
@@ -121,14 +144,15 @@ STATE = """box => [
 ]"""
 
 
-def _open(browser, lab, path):
+def _open(browser, lab, name, cells=10):
     page = browser.new_page(viewport={"width": 1250, "height": 900})
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.set_default_timeout(60_000)
-    page.goto(f"{lab}/lab/tree/{path.name}?reset")
+    page.goto(f"{lab}/lab/tree/{name}?reset")
     page.wait_for_function(
         "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
     )
-    page.wait_for_function("() => document.querySelectorAll('.jp-Cell').length > 10")
+    page.wait_for_function(f"() => document.querySelectorAll('.jp-Cell').length >= {cells}")
     return page
 
 
@@ -150,7 +174,7 @@ def _changed(page, box, before, what):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_lesson_runs_and_every_control_answers(path, browser, lab):
-    page = _open(browser, lab, path)
+    page = _open(browser, lab, path.name)
     assert page.evaluate(RUN_ALL) == []
     page.wait_for_timeout(1500)
     boxes = page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)").all()
@@ -207,7 +231,7 @@ def _save(box, name: str) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_live_run_code_and_quiz(path, browser, lab):
-    page = _open(browser, lab, path)
+    page = _open(browser, lab, path.name)
     assert page.evaluate(RUN_ALL) == []
     page.wait_for_timeout(1000)
     name = {
@@ -236,11 +260,131 @@ def test_live_run_code_and_quiz(path, browser, lab):
     code = box.locator("textarea")
     code.wait_for()
     assert "from tlcourse" in code.input_value()
+    box.locator("[role=status]", has_text="copied").wait_for()
     _save(box, f"{path.stem}-live")
     radio = page.locator(".widget-radio input").first
     radio.scroll_into_view_if_needed()
     radio.check()
-    page.locator(".alert [role=status], [role=status].alert").first.wait_for()
+    page.locator("[role=status]", has_text="1 of 3 answered").wait_for()
+    page.close()
+
+
+# Each element from an explorer's parts up to its cell, if it is wider inside than outside.
+TOO_WIDE = """() => {
+    const found = [];
+    for (const box of document.querySelectorAll('.jp-OutputArea-output .widget-vbox')) {
+        const inside = [...box.querySelectorAll(':scope > *')];
+        for (let part = box; !part.classList.contains('jp-Cell'); part = part.parentElement)
+            inside.push(part);
+        for (const part of inside)
+            if (part.clientWidth && part.scrollWidth > part.clientWidth)
+                found.push([box.innerText.slice(0, 40), part.className, part.scrollWidth, part.clientWidth]);
+    }
+    return found;
+}"""
+
+
+def test_no_explorer_is_wider_than_its_cell_and_no_tooltip_is_null(browser, lab):
+    page = _open(browser, lab, "all.ipynb", cells=1)
+    assert page.evaluate(RUN_ALL) == []
+    page.locator(".tl-explorer").nth(17).wait_for(state="attached")
+    page.wait_for_timeout(1500)
+    nameless = page.locator('[title="null"]')
+    assert nameless.evaluate_all("parts => parts.map(part => part.className)") == []
+    page.locator(".jp-OutputArea-output .tl-explorer button", has_text="Copy as code").first.click()
+    for width in (1280, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(700)
+        assert page.evaluate(TOO_WIDE) == [], f"at {width} px"
+    page.close()
+
+
+# Of the text in a message to the message's ground, by WCAG 2.
+CONTRAST = """part => {
+    const light = colour => {
+        const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const style = getComputedStyle(part);
+    const both = [light(style.color), light(style.backgroundColor)].sort((a, b) => b - a);
+    return (both[0] + 0.05) / (both[1] + 0.05);
+}"""
+
+RUN_CELL = """async index => {
+    const app = window.jupyterapp, content = app.shell.currentWidget.content;
+    content.activeCellIndex = index;
+    await app.commands.execute('notebook:run-cell');
+    return content.model.cells.get(index).outputs.get(0)?.toJSON().text;
+}"""
+
+
+def test_bad_input_veils_the_picture_and_is_readable_in_both_themes(browser, lab):
+    page = _open(browser, lab, "two.ipynb", cells=3)
+    assert page.evaluate(RUN_ALL) == []
+    box = page.locator(".tl-explorer").first
+    field = box.locator("input[type=text]")
+    opacity = "image => getComputedStyle(image).opacity"
+    assert box.locator("img").evaluate(opacity) == "1"
+    field.fill("qqqq")
+    field.press("Enter")
+    message = box.locator("[role=alert]")
+    message.wait_for()
+    assert float(box.locator("img").evaluate(opacity)) < 0.5
+    assert box.locator("img").get_attribute("title").startswith("Not of this setting")
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
+        )
+        page.wait_for_timeout(1500)
+        assert message.evaluate(CONTRAST) >= 4.5, theme
+    field.fill("医院")
+    field.press("Enter")
+    message.wait_for(state="detached")
+    assert box.locator("img").evaluate(opacity) == "1"
+    page.close()
+
+
+def test_code_is_copied_and_training_moves_nothing(browser, lab):
+    page = _open(browser, lab, "two.ipynb", cells=3)
+    assert page.evaluate(RUN_ALL) == []
+    box = page.locator(".tl-explorer").nth(1)
+    copy = box.get_by_role("button", name="Copy as code: freeze dial")
+    copy.press("Enter")
+    box.locator("[role=status]", has_text="copied").wait_for()
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert copied == box.locator("textarea").input_value()
+    assert "result = tune_reviews(200" in copied
+    copy.press("Enter")
+    box.locator("textarea").wait_for(state="hidden")
+    assert box.locator("[role=status]", has_text="copied").count() == 0
+
+    height = "box => box.getBoundingClientRect().height"
+    before = box.evaluate(height)
+    box.get_by_role("button", name="Train it live").press("Enter")
+    box.locator("[role=status]", has_text="training").wait_for()
+    assert box.locator(".widget-hprogress, .jupyter-widget-hprogress, .progress").first.is_visible()
+    assert box.evaluate(height) == before
+    box.locator("[role=status]", has_text="done").wait_for()
+
+    slider = box.locator("[role=slider]").first  # k
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    box.locator("[role=status]", has_text="choose k ≥ 4").wait_for()
+    assert box.get_by_role("button", name="Train it live").is_disabled()
+    page.close()
+
+
+def test_running_a_cell_again_leaves_nothing_behind(browser, lab):
+    page = _open(browser, lab, "two.ipynb", cells=3)
+    assert page.evaluate(RUN_ALL) == []
+    counts = []
+    for _ in range(3):
+        page.evaluate(RUN_CELL, 1)
+        counts.append(page.evaluate(RUN_CELL, 2))
+    assert counts[0]
+    assert len(set(counts)) == 1, counts
+    assert page.locator(".tl-explorer").count() == 2
     page.close()
 
 
@@ -259,7 +403,7 @@ WATCH = """box => {
 @pytest.mark.skipif("TLCOURSE_BENCH" not in os.environ, reason="a measurement: make bench")
 def test_key_press_to_changed_picture(browser, lab):
     path = NOTEBOOKS[1]
-    page = _open(browser, lab, path)
+    page = _open(browser, lab, path.name)
     assert page.evaluate(RUN_ALL) == []
     box = page.locator(
         ".widget-vbox:has(> .widget-image):has(button:text-is('Train it live: planted rotation'))"

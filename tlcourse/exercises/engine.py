@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import functools
-import html
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from tlcourse.notices import message_html
 
 
 class Mistake(Exception):
@@ -54,8 +55,8 @@ class Feedback:
         return f"{ {None: '…', True: '✓', False: '✗'}[self.passed] } {self.text}"
 
     def _repr_html_(self) -> str:
-        style = {None: "info", True: "success", False: "warning"}[self.passed]
-        return f'<div class="alert alert-{style}">{html.escape(repr(self))}</div>'
+        kind = {None: "open", True: "right", False: "wrong"}[self.passed]
+        return message_html(self.text, kind)
 
 
 class Asked(BaseException):

@@ -7,18 +7,16 @@ thread, gives itself as code, and leaves a picture and a sentence in a saved not
 
 from __future__ import annotations
 
-import base64
-import html
-import threading
-from collections.abc import Hashable, Mapping
+import contextlib
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
-import ipywidgets as widgets
-import traitlets
 from matplotlib.figure import Figure
 
 from tlcourse import figures
-from tlcourse.explorers.controls import html_table
+from tlcourse.explorers.controls import html_table, put
+from tlcourse.explorers.live import LiveRun
+from tlcourse.explorers.panel import Panel
 from tlcourse.explorers.stage import Stage
 from tlcourse.sources import SourceError
 from tlcourse.training import Cancelled, Progress
@@ -33,22 +31,17 @@ def error_text(fault: BaseException) -> str:
     return str(fault.args[0]) if isinstance(fault, KeyError) and fault.args else str(fault)
 
 
-class Picture(widgets.Image):
-    """An image whose tooltip is its accessible name.
-
-    ipywidgets 8.1 shows no image that has a tooltip but no ``description`` (its issue 3860):
-    here it has one, empty.
-    """
-
-    description = traitlets.Unicode("").tag(sync=True)
+class TooLong(ValueError):
+    """A live run that is not started, since it would take too long; the text is the advice."""
 
 
-class Explorer(widgets.VBox):
+class Explorer(Panel):
     """Base class of all explorers.
 
     A subclass sets ``name`` (unique, it labels the buttons) and ``size`` (inches) and
     implements `compute`, `draw`, `describe` and `code`, and `frame` for what stays in the
-    picture; with `train` it can run live, with `table` it shows rows under the picture.
+    picture; with `train` it can run live, with `table` it shows rows under the picture, with
+    `too_long` it says which live runs are not offered.
 
     Parameters
     ----------
@@ -65,38 +58,20 @@ class Explorer(widgets.VBox):
         self.controls = dict(controls)
         self._stage = Stage(*self.size)
         self._live: tuple[Result, Result] | None = None
-        self._fault: BaseException | None = None
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._quiet = False
-        self.summary = ""
-        self._picture = Picture(format="png", layout={"max_width": "100%"})
-        self._picture.layout.width = f"{int(self.size[0] * 100)}px"
-        self._caption = widgets.HTML()
-        self._rows = widgets.HTML()
-        self._status = widgets.HTML()
-        self._bar = widgets.FloatProgress(max=1.0, layout={"width": "160px"})
-        self._bar.layout.visibility = "hidden"
-        button = {"width": "auto"}
-        self._start = widgets.Button(description=f"Train it live: {self.name}", layout=button)
-        self._cancel = widgets.Button(description=f"Cancel: {self.name}", layout=button)
-        self._cancel.disabled = True
-        self._show = widgets.ToggleButton(
-            value=False, description=f"Copy as code: {self.name}", layout=button
-        )
-        self._code = widgets.Textarea(rows=10, layout={"width": "98%", "display": "none"})
-        self._start.on_click(lambda _: self.train_live())
-        self._cancel.on_click(lambda _: self.cancel())
-        self._show.observe(self._toggle_code, "value")
+        self._run = LiveRun(self._progressed, self._ended)
+        self._quiet = self._closed = False
         for control in self.controls.values():
             control.observe(self._moved, "value")
-        wrap = {"flex_flow": "row wrap", "grid_gap": "4px 12px"}
-        box = widgets.Box(list(self.controls.values()), layout=wrap)
-        live = [self._start, self._cancel] if self.can_train else []
-        actions = widgets.Box([*live, self._show, self._bar, self._status], layout=wrap)
-        parts = [box, self._picture, self._caption, self._rows, actions, self._code]
-        super().__init__(parts, layout={"max_width": "900px"})
-        self.set(**settings)
+        width = int(self.size[0] * 100)
+        super().__init__(self.name, list(self.controls.values()), width, self.can_train)
+        self._start.on_click(lambda _: self.train_live())
+        self._cancel.on_click(lambda _: self.cancel())
+        try:
+            self.set(**settings)
+        except BaseException:
+            self.close()
+            raise
+        self.replace_earlier()
 
     # What a lesson's explorer implements.
 
@@ -127,6 +102,10 @@ class Explorer(widgets.VBox):
         """Run the experiment at some settings; called in a worker thread."""
         raise NotImplementedError
 
+    def too_long(self, *args: Any, **settings: Any) -> str:
+        """Why a live run at some settings is not offered, and what to do; "" if it is; pure."""
+        return ""
+
     def table(self, result: Result, live: Result | None) -> list[list[str]]:
         """Rows to show under the picture, the first one as their head; none by default."""
         return []
@@ -144,7 +123,7 @@ class Explorer(widgets.VBox):
         return {name: control.value for name, control in self.controls.items()}
 
     def set(self, **settings: Any) -> Explorer:
-        """Move controls as a hand would; one redraw.
+        """Move controls as a hand would; one redraw. If one cannot be moved, none is.
 
         Raises
         ------
@@ -153,55 +132,67 @@ class Explorer(widgets.VBox):
         ValueError
             If a control does not have that value.
         """
-        self._quiet = True
-        try:
-            for name, value in settings.items():
-                if name not in self.controls:
-                    known = ", ".join(self.controls)
-                    raise KeyError(f"no control {name!r}; there are: {known}")
-                try:
-                    self.controls[name].value = value
-                except Exception as fault:
-                    options = getattr(self.controls[name], "options", None)
-                    values = [o[1] if isinstance(o, tuple) else o for o in options or ()]
-                    hint = f"; it takes {values}" if values else ""
-                    raise ValueError(f"{name} cannot be {value!r}{hint}") from fault
-        finally:
-            self._quiet = False
-        self._redraw()
+        for name in settings:
+            if name not in self.controls:
+                raise KeyError(f"no control {name!r}; there are: {', '.join(self.controls)}")
+        with figures.LOCK:
+            before = self.settings
+            try:
+                with self.hushed():
+                    # In the controls' order: what a later one takes may depend on an earlier one.
+                    for name in self.controls:
+                        if name in settings:
+                            put(name, self.controls[name], settings[name])
+                self._show_now()
+            except Exception:
+                with self.hushed():
+                    for name, value in before.items():
+                        self.controls[name].value = value
+                raise
         return self
 
+    def relimit(self, name: str, values: Any, value: Any) -> None:
+        """Let a choice take other values, with their texts, and give it one; no redraw."""
+        control = self.controls[name]
+        with self.hushed(), control.hold_sync():
+            control.options = [(str(option), option) for option in values]
+            control.value = value
+
     def train_live(self) -> Explorer:
-        """Start a live run at the current settings, unless one is under way."""
-        if self._thread is not None and self._thread.is_alive():
-            return self
-        self._stop = threading.Event()
-        self._fault = None
-        self._start.disabled, self._cancel.disabled = True, False
-        self._bar.value, self._bar.layout.visibility = 0.0, "visible"
-        self._say("training …")
-        self._thread = threading.Thread(
-            target=self._work, args=(self.settings, self._stop), daemon=True
-        )
-        self._thread.start()
+        """Start a live run at the current settings, unless one is under way.
+
+        If one is being cancelled, it starts as soon as that has stopped.
+        """
+        if self._closed:
+            raise RuntimeError(f"this explorer of {self.name} is closed; make a new one")
+        with self._run.guard:
+            waits, settings = self._run.stopping, self.settings
+            if self._run.start(lambda progress: self._train(progress, settings)):
+                self._bar.value, self._bar.layout.visibility = 0.0, "visible"
+                self._say("waiting for the cancelled run to stop …" if waits else "training …")
+                self._mind_buttons()
         return self
 
     def cancel(self) -> None:
         """Ask the live run to stop."""
-        self._stop.set()
+        with self._run.guard:
+            if self._run.running:
+                self._run.cancel()
+                self._say("cancelling …")
+                self._mind_buttons()
 
     def join(self, timeout: float | None = None) -> Explorer:
         """Wait for the live run, and raise what went wrong in it."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-        if self._fault is not None:
-            raise self._fault
+        self._run.join(timeout)
         return self
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown now."""
-        return bytes(self._picture.value)
+    def close(self) -> None:
+        """Stop the live run, and let go of the frames and of all parts."""
+        if hasattr(self, "_run"):
+            self._closed = True
+            self._run.cancel()
+            self._stage.clear()
+        super().close()
 
     @property
     def result(self) -> Result:
@@ -217,74 +208,88 @@ class Explorer(widgets.VBox):
 
     # The machinery.
 
-    def _work(self, settings: Result, stop: threading.Event) -> None:
-        shown = [0.0]
-
-        def progress(share: float) -> None:
-            if stop.is_set():
-                raise Cancelled
-            if share - shown[0] >= 0.02:  # a message to the browser each 2 % is enough
-                shown[0] = self._bar.value = share
-
+    def _train(self, progress: Progress, settings: Result) -> None:
+        """A live run; in a worker thread."""
+        advice = self.too_long(**settings)
+        if advice:
+            raise TooLong(advice)
+        self._say("training …")
+        found = self.train(progress, **settings)
+        if self._closed:
+            return
+        self._live = settings, found
         try:
-            progress(0.0)
-            self._live = (settings, self.train(progress, **settings))
-            here = settings == self.settings
-            self._say("done" if here else "done, for the settings it was started with")
-        except Cancelled:
-            self._say("cancelled")
-        except Exception as fault:
-            self._fault = fault
-            self._say(f"it failed: {error_text(fault)}")
-        finally:
-            self._bar.layout.visibility = "hidden"
-            self._start.disabled, self._cancel.disabled = False, True
-        self._redraw()
+            self._show_now()
+        except Exception:
+            self._live = None  # or every later move would fail as well
+            with contextlib.suppress(Exception):
+                self._show_now()
+            raise
 
-    def _say(self, text: str) -> None:
-        self._status.value = f'<span role="status">{html.escape(text)}</span>'
+    def _progressed(self, share: float) -> None:
+        self._bar.value = share
+
+    def _ended(self, fault: BaseException | None) -> None:
+        if self._closed:
+            return
+        if isinstance(fault, TooLong):
+            said = "" if str(fault) == self._advice else str(fault)
+        elif isinstance(fault, Cancelled):
+            said = "cancelled"
+        elif fault is not None:
+            said = f"it failed: {error_text(fault)}"
+        else:
+            here = self._live is not None and self._live[0] == self.settings
+            said = "done" if here else "done, for the settings it was started with"
+        self._bar.layout.visibility = "hidden"
+        self._say(said)
+        self._mind_buttons()
+
+    def _mind_buttons(self) -> None:
+        with self._run.guard:
+            self._offer(self._run.running and not self._run.stopping)
+
+    def _advise(self, settings: Result) -> None:
+        """Say beforehand why no live run is offered."""
+        self._advice = self.too_long(**settings)
+        self._say(self._said)
+        self._mind_buttons()
+
+    @contextlib.contextmanager
+    def hushed(self) -> Iterator[None]:
+        """Moved controls cause no redraw meanwhile."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
 
     def _moved(self, change: Any) -> None:
         if not self._quiet:
             self._redraw()
 
-    def _toggle_code(self, change: Any) -> None:
-        self._code.layout.display = "" if self._show.value else "none"
-        self._write_code()
-
-    def _write_code(self) -> None:
-        if self._show.value:
-            self._code.value = self.code(**self.settings)
-            self._code.rows = self._code.value.count("\n") + 2
-
     def _redraw(self) -> None:
-        with figures.LOCK:
-            try:
-                result, live = self.result, self.live_result
-            except _EXPECTED as fault:  # a word that no space knows, say: tell, keep the picture
-                self.summary = error_text(fault)
-                self._caption.value = (
-                    f'<p role="alert" style="color:#a40000">{html.escape(self.summary)}</p>'
-                )
-                self._rows.value = ""
-                return
-            picture = self._stage.show(
-                self.frame_key(result),
-                lambda figure: self.frame(figure, result),
-                lambda figure: self.draw(figure, result, live),
-            )
-            self.summary = self.describe(result, live)
-            # The picture's title is its accessible name; the caption says the same to all.
-            self._picture.tooltip = self.summary
-            self._picture.value = picture
-            self._caption.value = f"<p>{html.escape(self.summary)}</p>"
-            self._rows.value = html_table(self.table(result, live))
-            self._write_code()
+        """Show the settings; what goes wrong is told as well as raised."""
+        try:
+            self._show_now()
+        except Exception as fault:
+            self._refuse(f"it failed: {error_text(fault)}")
+            raise
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs) or {}
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = self.summary
-        if self.png:
-            data["image/png"] = base64.b64encode(self.png).decode()
-        return data
+    def _show_now(self) -> None:
+        """Show the result at the settings: all of it, or the message that there is none."""
+        with figures.LOCK:
+            settings = self.settings
+            try:
+                result, live = self.compute(**settings), self.live_result
+            except _EXPECTED as fault:  # a word that no space knows, say
+                self._refuse(error_text(fault))
+            else:
+                picture = self._stage.show(
+                    self.frame_key(result),
+                    lambda figure: self.frame(figure, result),
+                    lambda figure: self.draw(figure, result, live),
+                )
+                summary, rows = self.describe(result, live), self.table(result, live)
+                self._tell(picture, summary, html_table(rows), self.code(**settings))
+            self._advise(settings)

@@ -60,24 +60,22 @@ class FreezeDial(Explorer):
             "mean": chosen.mean(numeric_only=True), "std": chosen.std(numeric_only=True),
         }  # fmt: skip
 
+    def too_long(self, method: str, frozen: int, labels: int, learning_rate: float) -> str:
+        """Where a live run would take longer than fifteen seconds."""
+        least = LIVE_DEPTH if labels <= LIVE_LABELS else LAYERS
+        if method not in APART and AS_DEPTH.get(method, frozen) >= least:
+            return ""
+        return (
+            "A live run would take more than fifteen seconds here; frozen layers run once, so "
+            f"choose k ≥ {LIVE_DEPTH} with up to {LIVE_LABELS} labels, or k = {LAYERS} (“Copy as "
+            "code” gives the long run)."
+        )
+
     def train(
         self, progress: Progress, method: str, frozen: int, labels: int, learning_rate: float
     ) -> Result:
-        """Train with a seed that was not recorded, where that is quick.
-
-        Raises
-        ------
-        ValueError
-            Where it would take longer than fifteen seconds.
-        """
+        """Train with a seed that was not recorded."""
         depth = AS_DEPTH.get(method, frozen)
-        least = LIVE_DEPTH if labels <= LIVE_LABELS else LAYERS
-        if method in APART or depth < least:
-            raise ValueError(
-                "this would take more than fifteen seconds; frozen layers run once, so choose "
-                f"k ≥ {LIVE_DEPTH} with up to {LIVE_LABELS} labels, or k = {LAYERS} (“Copy as "
-                "code” gives the long run)"
-            )
         return tune_reviews(
             labels, learning_rate, depth, seed=1000, splits=("test",), progress=progress
         )

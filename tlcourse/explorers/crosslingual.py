@@ -111,7 +111,9 @@ class MapLambda(Explorer):
         grid = runs.find("map_lambda").grid
         controls = {
             "lam": choice("λ", grid["lam"], 0.5),
-            "task_labels": choice("Chinese labels for L_trans", grid["n"], 100, "{:,}".format),
+            "task_labels": choice(
+                "Chinese labels for the task's loss", grid["n"], 100, "{:,}".format
+            ),
         }
         super().__init__(controls, **settings)
 

@@ -14,7 +14,7 @@ from tlcourse.embeddings import (
     similarity_score,
 )
 from tlcourse.explorers.base import Explorer, Result
-from tlcourse.explorers.controls import choice, menu
+from tlcourse.explorers.controls import choice, menu, readable
 from tlcourse.runs.embeddings import FEATURES, PROBES, TASKS, few_shot, word2vec_knobs
 from tlcourse.training import Progress
 
@@ -141,7 +141,7 @@ class FewShotTransfer(Explorer):
     def __init__(self, **settings: object) -> None:
         grid = runs.find("few_shot").grid
         controls = {
-            "task": menu("task", TASKS, "news_topics"),
+            "task": menu("task", TASKS, "news_topics", readable),
             "n": choice("labels n", grid["n"], 50, "{:,}".format),
             "features": menu("features", FEATURES, "GloVe"),
         }
@@ -177,7 +177,7 @@ class FewShotTransfer(Explorer):
         figures.number_ticks(axes, result["curves"]["GloVe"].index)
         axes.set_xlim(9, 1150)
         axes.set_ylim(0.15, 1.02) if result["chance"] < 0.5 else axes.set_ylim(0.47, 0.72)
-        title = f"{result['task'].replace('_', ' ')}: test accuracy, mean ± std over seeds"
+        title = f"{readable(result['task'])}: test accuracy, mean ± std over seeds"
         figures.tidy(axes, title, "labelled documents n")
         figures.legend(axes, FEATURES)
 
@@ -197,7 +197,7 @@ class FewShotTransfer(Explorer):
         told = {name: f"{mean:.3f} ± {std:.3f}" for name, (mean, std) in result["at_n"].items()}
         others = ", ".join(f"{name} {score}" for name, score in told.items() if name != chosen)
         text = (
-            f"{result['task'].replace('_', ' ')} with {result['n']:,} labels: {chosen} has test "
+            f"{readable(result['task'])} with {result['n']:,} labels: {chosen} has test "
             f"accuracy {told[chosen]} over {result['runs']} seeds; {others}."
         )
         if live:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Hashable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -35,19 +36,28 @@ class WhoHelpsWhom(Explorer):
     def __init__(self, **settings: object) -> None:
         controls = {
             "target": menu("target (row)", tuple(SUITE), "chinese"),
-            "helper": menu("helper (column)", tuple(SUITE), "movies"),
+            "helper": menu("helper (column)", _others("chinese"), "movies"),
             "comparison": menu("trained", tuple(COMPARISONS), next(iter(COMPARISONS))),
             "metric": menu("accuracy", tuple(METRICS), next(iter(METRICS))),
         }
+        controls["target"].observe(self._other_helpers, "value")
         super().__init__(controls, **settings)
+
+    def _other_helpers(self, change: Any) -> None:
+        """A task does not help itself: offer the others; where it would, swap the two."""
+        target, helper = self.controls["target"].value, self.controls["helper"].value
+        self.relimit("helper", _others(target), change["old"] if helper == target else helper)
 
     def compute(self, target: str, helper: str, comparison: str, metric: str) -> Result:
         """All gains, and both learning curves of this pair."""
         arm, n = COMPARISONS[comparison]
         gains = gain_matrix(arm, n, METRICS[metric])
-        tables = [runs.select("helper_gains", target=target, arm="alone", n=n)]
-        if helper != target:  # on the diagonal: the task alone
-            tables.append(runs.select("helper_gains", target=target, helper=helper, arm=arm, n=n))
+        if helper == target:
+            raise ValueError(f"{target} cannot be its own helper; choose another task")
+        tables = [
+            runs.select("helper_gains", target=target, arm="alone", n=n),
+            runs.select("helper_gains", target=target, helper=helper, arm=arm, n=n),
+        ]
         return {
             "target": target, "helper": helper, "comparison": comparison, "metric": metric,
             "gains": gains, "arm": arm, "n": n,
@@ -63,11 +73,9 @@ class WhoHelpsWhom(Explorer):
         alone = helper_gain(
             target, "none", "alone", n, 1000, progress=lambda share: progress(share / 3)
         )
-        helped = alone
-        if helper != target:
-            helped = helper_gain(
-                target, helper, arm, n, 1000, progress=lambda share: progress((1 + 2 * share) / 3)
-            )
+        helped = helper_gain(
+            target, helper, arm, n, 1000, progress=lambda share: progress((1 + 2 * share) / 3)
+        )
         score = METRICS[metric]
         return {
             "gain": float(helped[score]) - float(alone[score]),
@@ -114,12 +122,6 @@ class WhoHelpsWhom(Explorer):
         names, target = list(SUITE), result["target"]
         task = f"{target} with {result['n']} labels"
         alone = result["scores"][0]
-        if target == result["helper"]:
-            text = (
-                f"{task}, alone, test accuracy {result['metric']}: {alone.mean():.3f} ± "
-                f"{alone.std():.3f} (mean ± std of {len(alone)} seeds). Choose another helper."
-            )
-            return text + (f" Live: {live['accuracy']:.3f}." if live else "")
         gains = result["gains"][names.index(result["target"]), names.index(result["helper"])]
         low, high = interval(gains)
         helped = result["scores"][1]
@@ -137,8 +139,6 @@ class WhoHelpsWhom(Explorer):
     def code(self, target: str, helper: str, comparison: str, metric: str) -> str:
         """Train both with seed 0."""
         arm, n = COMPARISONS[comparison]
-        if target == helper:
-            helper, arm = "none", "alone"
         return textwrap.dedent(f"""\
             from tlcourse.runs.gains import helper_gain
 
@@ -146,6 +146,10 @@ class WhoHelpsWhom(Explorer):
             result = helper_gain({target!r}, {helper!r}, {arm!r}, {n}, seed=0)
             print(result[{METRICS[metric]!r}] - alone[{METRICS[metric]!r}])
             """)
+
+
+def _others(target: str) -> list[str]:
+    return [name for name in SUITE if name != target]
 
 
 @lru_cache(maxsize=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -18,8 +18,22 @@ from tlcourse.explorers.controls import choice, field, menu
 from tlcourse.inspection import attention_maps, fill_mask
 
 MOST_BLANKS = 3
-MODELS = {"MiniLM (English)": "minilm", "own BERT (Chinese)": "bert-zh"}
 EVERY_HEAD = "mean"
+
+
+class Model(NamedTuple):
+    """A model to look into, and a sentence that it can read."""
+
+    name: str
+    layers: int
+    heads: int
+    sentence: str
+
+
+MODELS = {
+    "MiniLM (English)": Model("minilm", 6, 12, "The plot was thin, but the actors saved it."),
+    "own BERT (Chinese)": Model("bert-zh", 4, 4, "这本书的内容很好，但是送货太慢了。"),
+}
 
 
 @lru_cache(maxsize=1)
@@ -108,6 +122,10 @@ class FillMask(Explorer):
             """)
 
 
+def _layers_and_heads(model: Model) -> tuple[list[int], list[str | int]]:
+    return list(range(1, model.layers + 1)), [EVERY_HEAD, *range(1, model.heads + 1)]
+
+
 class AttentionViewer(Explorer):
     """Type a sentence and see where each piece looks, layer by layer and head by head."""
 
@@ -115,17 +133,32 @@ class AttentionViewer(Explorer):
     size = (8.0, 4.6)
 
     def __init__(self, **settings: object) -> None:
+        name, first = next(iter(MODELS.items()))
+        layers, heads = _layers_and_heads(first)
         controls = {
-            "model": menu("model", tuple(MODELS), next(iter(MODELS))),
-            "text": field("sentence", "The plot was thin, but the actors saved it."),
-            "layer": choice("layer", range(1, 7), 1),
-            "head": choice("attention head", (EVERY_HEAD, *range(1, 13)), EVERY_HEAD),
+            "model": menu("model", tuple(MODELS), name),
+            "text": field("sentence", first.sentence),
+            "layer": choice("layer", layers, 1),
+            "head": choice("attention head", heads, EVERY_HEAD),
         }
+        controls["model"].observe(self._follow_model, "value")
         super().__init__(controls, **settings)
+
+    def _follow_model(self, change: Any) -> None:
+        """Offer what the model has; its own sentence, unless the reader typed one."""
+        model, text = MODELS[change["new"]], self.controls["text"]
+        limits = _layers_and_heads(model)
+        offered: dict[str, list[Any]] = dict(zip(("layer", "head"), limits, strict=True))
+        for name, values in offered.items():
+            value = self.controls[name].value
+            self.relimit(name, values, value if value in values else values[0])
+        if any(text.value == known.sentence for known in MODELS.values()):
+            with self.hushed():
+                text.value = model.sentence
 
     def compute(self, model: str, text: str, layer: int, head: str | int) -> Result:
         """The chosen weights (length, length) and the pieces."""
-        name = MODELS[model]
+        name = MODELS[model].name
         pieces, weights = attention_maps(_reader(name), _tokenizer(name), text)
         layers, heads = weights.shape[:2]
         if layer > layers or (head != EVERY_HEAD and int(head) > heads):
@@ -152,7 +185,8 @@ class AttentionViewer(Explorer):
         labels = _labels(result["pieces"])
         places, texts = range(len(labels)), [text for text, _ in labels]
         axes.set_xticks(places, texts, fontsize=8, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(places, texts, fontsize=8)
+        row = axes.get_window_extent().height / len(texts) * 72 / figure.dpi  # in points
+        axes.set_yticks(places, texts, fontsize=min(8.0, 0.85 * row))
         for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
             for tick, (_, font) in zip(ticks, labels, strict=True):
                 tick.set(**font)
@@ -185,7 +219,7 @@ class AttentionViewer(Explorer):
     def code(self, model: str, text: str, layer: int, head: str | int) -> str:
         """The weights."""
         which = ".mean(0)" if head == EVERY_HEAD else f"[{int(head) - 1}]"
-        name = MODELS[model]
+        name = MODELS[model].name
         return textwrap.dedent(f"""\
             from transformers import BertModel
 

@@ -146,8 +146,8 @@ class PairsAndMethod(Explorer):
 def _words(axes: Axes, points: tuple[np.ndarray, np.ndarray]) -> None:
     """Chinese and English words in one plane, each joined to its translation."""
     figures.links(axes, *points)
-    figures.scatter_words(axes, points[0], list(SHOWN), None, 1)
-    figures.scatter_words(axes, points[1], list(SHOWN.values()), None, 0)
+    styles = [1] * len(SHOWN) + [0] * len(SHOWN)
+    figures.scatter_words(axes, np.vstack(points), [*SHOWN, *SHOWN.values()], None, styles)
 
 
 def _picture(spaces: Bilingual, linear_map: LinearMap) -> tuple:

@@ -36,7 +36,7 @@ class TaskWeights(Explorer):
         controls = {
             "tasks": menu("tasks", WEIGHED, WEIGHED[0]),
             "weight": choice("weight of the first task", WEIGHTS, 0.5),
-            "lam": choice("λ of L_pre", LAMBDAS, 0.0),
+            "lam": choice("λ of the pretraining loss", LAMBDAS, 0.0),
             "temperature": choice("sampling temperature τ", TEMPERATURES, 100),
         }
         super().__init__(controls, **settings)

@@ -76,6 +76,7 @@ class NeighbourhoodMap(Explorer):
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """The plane; beside it, after a live run, the small vectors' plane."""
         shown = [("", result)] if live is None else [("shipped vectors", result), ("live", live)]
+        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.03, top=0.92, wspace=0.05)
         for place, (title, item) in enumerate(shown, start=1):
             axes = figure.add_subplot(1, len(shown), place)
             axes.set_axis_off()
@@ -84,7 +85,6 @@ class NeighbourhoodMap(Explorer):
                 axes, item["points"], item["words"], item["glosses"], place - 1, ring=0
             )
             axes.set_title(title, fontsize=10, loc="left")
-        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.03, top=0.92, wspace=0.05)
 
     def describe(self, result: Result, live: Result | None) -> str:
         """The three nearest words and the last one shown."""

@@ -46,11 +46,12 @@ class Stage:
             A PNG file.
         """
         with figures.LOCK:
-            if key not in self._frames:
-                self._frames[key] = self._framed(frame)
-            figure, background = self._frames[key] = self._frames.pop(key)  # now the latest
-            while len(self._frames) > self.kept:
-                del self._frames[next(iter(self._frames))]
+            frames = self._frames  # `clear` may put another one there meanwhile
+            if key not in frames:
+                frames[key] = self._framed(frame)
+            figure, background = frames[key] = frames.pop(key)  # now the latest
+            while len(frames) > self.kept:
+                del frames[next(iter(frames))]
             canvas = figure.canvas
             framed = {axes: set(axes.get_children()) for axes in figure.axes}
             try:
@@ -75,6 +76,10 @@ class Stage:
             stream = io.BytesIO()
             pixels.save(stream, format="png", compress_level=1)
             return stream.getvalue()
+
+    def clear(self) -> None:
+        """Let go of all frames; takes no lock, since the garbage collector may call it."""
+        self._frames = {}
 
     def _framed(self, frame: Draw) -> tuple[Figure, Any]:
         """A figure with its frame, and the frame's pixels."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.collections import LineCollection
+from matplotlib.font_manager import FontProperties
 
-from tlcourse.figures.base import COLOURS, MARKERS
+from tlcourse.figures.base import COLOURS, MARKERS, new_figure
 
 _CJK_FAMILIES = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "PingFang SC",
@@ -39,14 +41,17 @@ def word_label(word: str, gloss: str = "") -> tuple[str, dict[str, Any]]:
 def word_bars(axes: Axes, found: Sequence[tuple[str, float]], right: Container[str]) -> None:
     """Words with their scores as bars, the best on top; right answers green and ticked."""
     longest = max(max(score for _, score in found), 1e-9)
-    for place, (word, score) in enumerate(found):
-        hit = word in right
+    labels = [f"{word} ✓" if word in right else word for word, _ in found]
+    # Room on the left for the longest word, so that none reaches the scores of the panel before.
+    share = max(_text_size(label, 9)[0] for label in labels) / axes.get_window_extent().width
+    share = min(share + 0.04, 0.6)
+    for place, ((word, score), label) in enumerate(zip(found, labels, strict=True)):
         length = max(score, 0.0) / longest  # CSLS may fall below zero: no bar then
-        axes.barh(place, length, color=COLOURS[2] if hit else "#b8c4cc", height=0.75)
-        label = f"{word} ✓" if hit else word
+        colour = COLOURS[2] if word in right else "#b8c4cc"
+        axes.barh(place, length, color=colour, height=0.75)
         axes.text(-0.02, place, label, ha="right", va="center", fontsize=9)
         axes.text(1.02, place, f"{score:.2f}", va="center", fontsize=8, color="#555555")
-    axes.set(xlim=(-0.5, 1.15), ylim=(len(found) - 0.5, -0.5))
+    axes.set(xlim=(-1.2 * share / (1 - share), 1.2), ylim=(len(found) - 0.5, -0.5))
 
 
 def links(axes: Axes, start: np.ndarray, end: np.ndarray) -> None:
@@ -60,62 +65,118 @@ def scatter_words(
     points: np.ndarray,
     words: Sequence[str],
     glosses: Sequence[str] | None = None,
-    style: int = 0,
+    style: int | Sequence[int] = 0,
     ring: int | None = None,
 ) -> None:
-    """Words as labelled points.
+    """Words as points whose labels keep clear of each other; give all words of the axes at once.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
+        In its final place and with its final limits, unless these follow from the points.
     points : numpy.ndarray
         Shape (n, 2).
     words, glosses : sequence of str
         A label for each point, and its English gloss.
-    style : int
-        Colour and marker.
+    style : int or sequence of int
+        Colour and marker, of all points or of each.
     ring : int, optional
         The point to stress.
     """
-    colour, marker = COLOURS[style], MARKERS[style]
-    axes.scatter(points[:, 0], points[:, 1], s=22, color=colour, marker=marker, zorder=3)
+    styles = np.broadcast_to(style, len(words))
+    for kind in np.unique(styles):
+        some = points[styles == kind]
+        axes.scatter(
+            some[:, 0], some[:, 1], s=22, color=COLOURS[kind], marker=MARKERS[kind], zorder=3
+        )
+    axes.get_xlim()  # matplotlib puts limits that follow from the points off until they are asked
     labels = [
         word_label(word, glosses[number] if glosses else "") for number, word in enumerate(words)
     ]
+    looks = [
+        {
+            "fontsize": 9 if number == ring else 8,
+            "fontweight": "bold" if number == ring else "normal",
+        }
+        | font
+        for number, (_, font) in enumerate(labels)
+    ]
+    sizes = [_text_size(text, **look) for (text, _), look in zip(labels, looks, strict=True)]
     dots = axes.transData.transform(points)
-    sides = _free_sides(dots, [text for text, _ in labels])
-    for number, (text, font) in enumerate(labels):
-        right, up = sides[number]
+    corners = _free_places(dots, np.array(sizes), np.array(axes.get_window_extent().extents))
+    for number, ((text, _), look) in enumerate(zip(labels, looks, strict=True)):
+        away = corners[number] - dots[number]
+        colour = COLOURS[styles[number]]
+        leads = {"arrowstyle": "-", "lw": 0.5, "color": colour, "shrinkA": 0, "shrinkB": 3}
         axes.annotate(
-            text, points[number], xytext=(4 if right else -4, 4 if up else -4), color=colour,
-            textcoords="offset points", fontsize=9 if number == ring else 8, zorder=4,
-            ha="left" if right else "right", va="bottom" if up else "top",
-            fontweight="bold" if number == ring else "normal", **font,
+            text, points[number], xytext=away, textcoords="offset pixels", color=colour,
+            zorder=4, ha="left", va="bottom", annotation_clip=False,
+            arrowprops=leads if _distance(away, sizes[number]) > _NEAR else None, **look,
         )  # fmt: skip
     if ring is not None:
         axes.scatter(points[ring, 0], points[ring, 1], s=140, facecolors="none", edgecolors="black")
 
 
-def _free_sides(dots: np.ndarray, texts: Sequence[str]) -> list[tuple[bool, bool]]:
-    """For each dot (n, 2), in pixels, the corner (right?, up?) where its label covers least."""
-    taken: list[tuple[float, float, float, float]] = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
-    sides = []
-    for (x, y), text in zip(dots, texts, strict=True):
-        width = sum(6.5 if letter.isascii() else 12 for letter in text)
-        best = None
-        for right, up in ((True, True), (True, False), (False, True), (False, False)):
-            left, low = (x + 5 if right else x - 5 - width), (y + 3 if up else y - 15)
-            box = (left, low, left + width, low + 12)
-            covered = sum(_overlap(box, other) for other in taken)
-            if best is None or covered < best[0]:
-                best = covered, (right, up), box
-        assert best is not None
-        sides.append(best[1])
-        taken.append(best[2])
-    return sides
+_NEAR = 10
+"""Pixels from a point to its label, up to which nobody doubts whose it is."""
+
+# Where a label may lie: how far from its point, and on which side, the likeliest first.
+_PLACES = [
+    (distance, right, up)
+    for distance in (4, 8, 14, 21, 29, 38, 48, 60)
+    for right, up in ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
+]
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Area that two boxes (left, low, right, high) share."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return max(width, 0.0) * max(height, 0.0)
+@lru_cache(maxsize=4096)
+def _text_size(
+    text: str, fontsize: float, fontweight: str = "normal", fontfamily: str = ""
+) -> tuple[float, float]:
+    """Width and height of a text in pixels, on a figure of ours."""
+    font = FontProperties(family=fontfamily or None, size=fontsize, weight=fontweight)
+    width, height, _ = _renderer().get_text_width_height_descent(text, font, False)
+    return width, max(height, _renderer().get_text_width_height_descent("lp", font, False)[1])
+
+
+@cache
+def _renderer() -> RendererAgg:
+    return RendererAgg(100, 100, new_figure().dpi)
+
+
+def _distance(away: np.ndarray, size: tuple[float, float]) -> float:
+    """From a point to a box whose lower left corner lies so far away from it."""
+    gaps = np.maximum(np.maximum(away, -(away + size)), 0)
+    return float(np.hypot(*gaps))
+
+
+def _free_places(dots: np.ndarray, sizes: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """Lower left corners of labels that cover little of each other and of the dots.
+
+    Parameters
+    ----------
+    dots, sizes : numpy.ndarray
+        Shape (n, 2), in pixels: the points, and the labels' widths and heights.
+    room : numpy.ndarray
+        Left, low, right, high: where labels should lie.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, 2).
+    """
+    far, right, up = np.array(_PLACES, dtype=float).T
+    taken = np.hstack([dots - 4, dots + 4])
+    corners = np.empty_like(dots)
+    for number, (dot, (width, height)) in enumerate(zip(dots, sizes, strict=True)):
+        left = dot[0] + right * far + (right - 1) / 2 * width
+        low = dot[1] + up * far + (up - 1) / 2 * height
+        boxes = np.stack([left, low, left + width, low + height], axis=1)
+        shared = np.minimum(boxes[:, None, 2:], taken[:, 2:]) - np.maximum(
+            boxes[:, None, :2], taken[:, :2]
+        )
+        covered = np.maximum(shared, 0).prod(2).sum(1)
+        outside = np.maximum(room[:2] - boxes[:, :2], 0) + np.maximum(boxes[:, 2:] - room[2:], 0)
+        best = int((covered + 10 * outside.sum(1)).argmin())  # the nearest of several free ones
+        corners[number] = boxes[best, :2]
+        taken = np.vstack([taken, boxes[best] + (-1, -1, 1, 1)])
+    return corners
