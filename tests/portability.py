@@ -41,7 +41,9 @@ def run(name: str, targets: list[str], folder: Path) -> tuple[int, list[str]]:
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **SETTINGS[name]}
-    if "TLCOURSE_NOISE" in SETTINGS[name]:  # the notebooks' kernels import the noise when they start
+    if (
+        "TLCOURSE_NOISE" in SETTINGS[name]
+    ):  # the notebooks' kernels import the noise when they start
         startup = folder / "ipython" / "profile_default" / "startup"
         startup.mkdir(parents=True, exist_ok=True)
         (startup / "noise.py").write_text("import tests.noise\n", encoding="utf8")
