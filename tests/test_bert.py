@@ -24,12 +24,13 @@ from transformers import (
     BertModel,
 )
 
-from tlcourse import bert, entities, inspection, masking, partial_tuning, pretraining
-from tlcourse.attention import attention, layer_attention
-from tlcourse.bert import BertMeanClassifier
+from experiments.bert_models import TUNED_AT
+from tlcourse import bert
+from tlcourse.bert import entities, inspection, layers, masking, pretraining
+from tlcourse.bert.attention import attention, layer_attention
+from tlcourse.bert.models import BertMeanClassifier
+from tlcourse.data.sources import manifest, verify
 from tlcourse.paths import data_dir
-from tlcourse.runs.bert_models import TUNED_AT
-from tlcourse.sources import manifest, verify
 
 TEXTS = [
     "这本书很好,值得一看。内容丰富!",
@@ -330,11 +331,11 @@ def test_cached_activations_train_the_same_model(kind, layers, folder, data):
     inputs, labels = data
     options = {"steps": 6, "batch_size": 5, "learning_rate": 1e-2, "seed": 3}
     whole = bert.load_model(kind, folder)
-    partial_tuning.freeze(whole, layers)
+    layers.freeze(whole, layers)
     plain = bert.fine_tune(whole, inputs, labels, **options)
     cached = bert.load_model(kind, folder)
-    partial_tuning.freeze(cached, layers)
-    upper, states = partial_tuning.above(cached, inputs, layers)
+    layers.freeze(cached, layers)
+    upper, states = layers.above(cached, inputs, layers)
     quick = bert.fine_tune(upper, states, labels, **options)
     assert quick.loss == pytest.approx(plain.loss, abs=1e-5)
     assert bert.predict(cached, inputs) == pytest.approx(bert.predict(whole, inputs), abs=1e-4)
@@ -347,10 +348,10 @@ def test_cached_activations_for_a_token_classifier(folder, tokenizer):
     lines = [entities.tag_words([("江泽民", "nr"), ("在", "p"), ("北京", "ns")])] * 4
     inputs, tags = entities.encode_tags(tokenizer, lines, 16)
     losses = []
-    for layers in (0, 2):
+    for cached in (0, 2):
         model = bert.load_model(BertForTokenClassification, folder, num_labels=7)
-        partial_tuning.freeze(model, 2)
-        part, states = partial_tuning.above(model, inputs, layers)
+        layers.freeze(model, 2)
+        part, states = layers.above(model, inputs, cached)
         losses.append(bert.fine_tune(part, states, tags, steps=4, learning_rate=1e-2).loss)
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
@@ -358,7 +359,7 @@ def test_cached_activations_for_a_token_classifier(folder, tokenizer):
 def test_frozen_layers_keep_their_weights_and_have_no_dropout(folder, data):
     model = bert.load_model(BertMeanClassifier, folder)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    partial_tuning.freeze(model, 2)
+    layers.freeze(model, 2)
     bert.fine_tune(model, *data, steps=2, learning_rate=1e-2)
     for name, value in model.named_parameters():
         low = name.startswith(("bert.embeddings", "bert.encoder.layer.0.", "bert.encoder.layer.1."))
@@ -366,23 +367,23 @@ def test_frozen_layers_keep_their_weights_and_have_no_dropout(folder, data):
     bert._training_mode(model)
     assert not any(m.training for m in model.bert.encoder.layer[1].modules())
     assert all(m.training for m in model.bert.encoder.layer[2].modules())
-    for cut in (partial_tuning.freeze, partial_tuning.upper_part):
+    for cut in (layers.freeze, layers.upper_part):
         with pytest.raises(ValueError, match="at most 3; got 4"):
             cut(model, 4)
     with pytest.raises(ValueError, match="at most 3; got 4"):
-        partial_tuning.frozen_states(model, data[0], 4)
+        layers.frozen_states(model, data[0], 4)
 
 
-@pytest.mark.parametrize("method", partial_tuning.METHODS)
+@pytest.mark.parametrize("method", layers.METHODS)
 def test_methods_train_what_they_say(method, folder, data):
     model = bert.load_model(BertForSequenceClassification, folder)
-    trained = partial_tuning.choose_method(model, method)
+    trained = layers.choose_method(model, method)
     names = {name for name, value in model.named_parameters() if value.requires_grad}
     inside = {name for name in names if "encoder" in name}
     assert any("classifier" in name for name in names)
     assert any("pooler" in name for name in names)
     if method == "full":
-        assert partial_tuning.trainable_share(trained) == 1
+        assert layers.trainable_share(trained) == 1
     elif method == "head":
         assert not inside
     elif method == "last layer":
@@ -404,9 +405,9 @@ def test_methods_train_what_they_say(method, folder, data):
 def test_methods_and_inputs_that_do_not_fit(folder, data):
     model = bert.load_model(BertMeanClassifier, folder)
     with pytest.raises(ValueError, match="method must be one of"):
-        partial_tuning.choose_method(model, "magic")
+        layers.choose_method(model, "magic")
     with pytest.raises(ValueError, match="go with the method 'full'"):
-        partial_tuning.choose_method(model, "LoRA", 2)
+        layers.choose_method(model, "LoRA", 2)
     inputs, labels = data
     with pytest.raises(ValueError, match="same number of rows"):
         bert.fine_tune(model, inputs, labels[:3], steps=1, learning_rate=1e-3)
@@ -578,7 +579,7 @@ def test_fine_tuning_and_loading_are_their_own_streams(folder, data):
     def run(seed, method="full", **options):
         model = bert.load_model(BertForSequenceClassification, folder, seed=seed)
         torch.rand(seed)  # what a cell beside it may draw
-        model = partial_tuning.choose_method(model, method)
+        model = layers.choose_method(model, method)
         return bert.fine_tune(
             model, inputs, labels, steps=5, learning_rate=1e-2, seed=seed, **options
         ).loss
@@ -683,14 +684,14 @@ def test_fine_tuning_says_what_does_not_fit(folder, data):
     for call in (
         lambda: bert.fine_tune(model, other, labels, **options),
         lambda: bert.predict(model, other),
-        lambda: partial_tuning.frozen_states(model, other, 1),
+        lambda: layers.frozen_states(model, other, 1),
     ):
         with pytest.raises(ValueError, match="with the tokenizer of the model's checkpoint"):
             call()
     long = {name: values.repeat(1, 5) for name, values in inputs.items()}
     with pytest.raises(ValueError, match="max_length=64"):
         bert.predict(model, long)
-    upper, states = partial_tuning.above(model, inputs, 2)
+    upper, states = layers.above(model, inputs, 2)
     with pytest.raises(ValueError, match="go into upper_part"):
         bert.predict(model, states)
     with pytest.raises(ValueError, match="inputs_embeds must be finite"):

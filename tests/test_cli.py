@@ -18,9 +18,11 @@ from pathlib import Path
 
 import pytest
 
+import experiments
 import tlcourse
-from tlcourse import cli, doctor, lessons, sources
-from tlcourse.runs import models, vectors
+from experiments import models, vectors
+from tlcourse import cli, doctor, lessons
+from tlcourse.data import sources
 
 
 def test_fetch_by_name(capsys):
@@ -68,7 +70,7 @@ def test_doctor_names_what_is_missing_and_how_to_mend_it(empty_cache, capsys):
 
 
 def test_doctor_works_where_a_package_is_missing(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tlcourse.runs", None)  # importing it now fails
+    monkeypatch.setitem(sys.modules, "experiments", None)  # importing it now fails
     cli.main(["doctor"])
     assert "cores" in capsys.readouterr().out
 
@@ -83,14 +85,13 @@ def test_doctor_when_all_is_there(capsys):
 def test_sweep_lists_and_records(tmp_path, capsys, monkeypatch):
     assert cli.main(["sweep"]) == 0
     assert "map_pairs: 480 runs" in capsys.readouterr().out
-    from tlcourse import runs
-    from tlcourse.runs.engine import Sweep
-    from tlcourse.runs.mapping import rotation
+    from experiments.engine import Sweep
+    from experiments.mapping import rotation
 
     toy = Sweep(
         "toy", "t", rotation, {"method": ("Procrustes",), "noise": (0.1,), "pairs": (50,)}, (0, 1)
     )
-    monkeypatch.setattr(runs, "find", lambda name: toy)
+    monkeypatch.setattr(experiments, "find", lambda name: toy)
     assert cli.main(["sweep", "toy", "--jobs", "1", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "toy.csv").read_text().count("\n") == 3
 
@@ -367,7 +368,10 @@ def test_doctor_names_the_lesson_that_does_not_work(course, monkeypatch, capsys)
     for name, text in (
         ("01_first", "import no_such_module"),
         ("02_second", "explorers.PlantedRotation(noise=7)"),
-        ("further/06_sixth", "from tlcourse import runs\nexplorers.PlantedRotation(noise=0.1)"),
+        (
+            "further/06_sixth",
+            "from tlcourse.mapping import explorers\nexplorers.PlantedRotation(noise=0.1)",
+        ),
     ):
         (course / f"{name}.ipynb").write_text(json.dumps({"cells": [cell(text)]}))
     assert cli.main(["doctor", "--lessons"]) == 1
@@ -390,10 +394,12 @@ def test_a_closed_pipe_is_no_fault():
 
 _LONG = """
 import sys, time
-from tlcourse import cli, runs, sources
-from tlcourse.runs.engine import Sweep
+import experiments
+from tlcourse import cli
+from tlcourse.data import sources
+from experiments.engine import Sweep
 import slow_runs
-runs.find = lambda name: Sweep("slow", "slow", slow_runs.slow, {"x": tuple(range(9))}, seeds=(0,))
+experiments.find = lambda name: Sweep("slow", "slow", slow_runs.slow, {"x": tuple(range(9))}, seeds=(0,))
 sources.is_fetched = lambda name: False
 sources.fetch = lambda name, progress: (print("begun", flush=True), time.sleep(60))
 sys.exit(cli.main(sys.argv[1:]))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlcourse import corpora, datasets, derived, dictionaries, en_text
+from tlcourse import en_text
+from tlcourse.data import corpora, datasets, derived, dictionary
 
 
 def test_splits_have_the_stated_shares():
@@ -136,18 +137,18 @@ def test_from_csv_encoding(tmp_path):
 
 
 def test_dictionary_is_clean_and_split_by_word():
-    dictionary = dictionaries.load_dictionary()
-    assert dictionary.translations["电影"] == ("movie", "film")
-    assert all(gold for gold in dictionary.translations.values())
+    found = dictionary.load_dictionary()
+    assert found.translations["电影"] == ("movie", "film")
+    assert all(gold for gold in found.translations.values())
     assert all(
         word.replace("-", "").isalpha() and word == word.lower()
-        for gold in dictionary.translations.values()
+        for gold in found.translations.values()
         for word in gold
     )
-    parts = [set(dictionary.subset(split).translations) for split in datasets.SPLITS]
+    parts = [set(found.subset(split).translations) for split in datasets.SPLITS]
     assert sum(map(len, parts)) == len(set.union(*parts)) == len(dictionary)
     with pytest.raises(ValueError, match="split must be"):
-        dictionary.subset("dev")
+        found.subset("dev")
 
 
 def test_masks_pick_the_rows_that_are_true():
@@ -337,11 +338,11 @@ def test_columns_and_languages_that_make_no_sense(tmp_path):
 
 
 def test_a_dictionary_cannot_be_changed_for_the_next():
-    dictionary = dictionaries.load_dictionary()
+    found = dictionary.load_dictionary()
     with pytest.raises(TypeError):
-        dictionary.translations["电影"] = ("nothing",)
-    assert dictionaries.load_dictionary().translations["电影"] == ("movie", "film")
-    part = dictionary.subset("test")
+        found.translations["电影"] = ("nothing",)
+    assert dictionary.load_dictionary().translations["电影"] == ("movie", "film")
+    part = found.subset("test")
     assert pickle.loads(pickle.dumps(part)) == copy.deepcopy(part) == part
 
 

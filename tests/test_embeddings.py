@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tlcourse import embeddings
-from tlcourse.text import Vocabulary
+from tlcourse.data.text import Vocabulary
 
 
 def test_saved_vectors_come_back(tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlcourse import exercises
+from tlcourse import checks
 
 LESSONS = {
     "embeddings": "01_embeddings",
@@ -33,20 +33,20 @@ def _solutions(lesson: str) -> dict[str, str]:
     return {re.search(r"def (\w+)", code)[1]: code for code in found}
 
 
-@pytest.mark.parametrize("name", exercises.names())
+@pytest.mark.parametrize("name", checks.names())
 def test_the_lessons_solution_is_right(name):
     lesson, _, exercise = name.partition(".")
     space = {"np": np, "torch": torch}
     exec(_solutions(lesson)[exercise], space)
-    feedback = exercises.check(name, space[exercise])
+    feedback = checks.check(name, space[exercise])
     assert feedback.passed is True, feedback
     assert repr(feedback).startswith("✓")
 
 
-@pytest.mark.parametrize("name", exercises.names())
+@pytest.mark.parametrize("name", checks.names())
 def test_stub_is_not_attempted(name):
     for stub in (..., lambda *arguments: ...):
-        assert exercises.check(name, stub).passed is None
+        assert checks.check(name, stub).passed is None
 
 
 def _unit(E):
@@ -366,7 +366,7 @@ WRONG = {
 @pytest.mark.parametrize(("name", "words"), [(n, w) for n, wrong in WRONG.items() for w in wrong])
 def test_the_mistake_is_named(name, words):
     with np.errstate(all="ignore"):
-        feedback = exercises.check(name, WRONG[name][words])
+        feedback = checks.check(name, WRONG[name][words])
     assert feedback.passed is False
     assert words in feedback.text
 
@@ -429,29 +429,29 @@ def test_other_right_answers():
             ],
         ),
     ):
-        assert exercises.check(name, answer).passed is True, exercises.check(name, answer)
+        assert checks.check(name, answer).passed is True, checks.check(name, answer)
 
 
 def test_every_exercise_has_wrong_answers_tried():
-    assert set(WRONG) == set(exercises.names())
+    assert set(WRONG) == set(checks.names())
     assert all(len(wrong) >= 3 for wrong in WRONG.values())
 
 
 def test_unknown_exercises_and_feedback_html():
     with pytest.raises(KeyError, match="no exercise"):
-        exercises.check("embeddings.nothing", ...)
+        checks.check("embeddings.nothing", ...)
     with pytest.raises(KeyError, match="no lesson"):
-        exercises.check("nothing.nothing", ...)
+        checks.check("nothing.nothing", ...)
 
     def evil(*arguments):
         raise RuntimeError("<script>alert(1)</script>")
 
-    feedback = exercises.check("mapping.procrustes", evil)
+    feedback = checks.check("mapping.procrustes", evil)
     assert "<script>" not in feedback._repr_html_()
     assert "&lt;script&gt;" in feedback._repr_html_()
 
 
-@pytest.mark.parametrize("name", exercises.names())
+@pytest.mark.parametrize("name", checks.names())
 def test_an_answer_of_another_kind_gets_clear_feedback(name):
     for wrong in (
         None,
@@ -477,17 +477,17 @@ def test_an_answer_of_another_kind_gets_clear_feedback(name):
         torch.ones(3, requires_grad=True),
     ):
         with np.errstate(all="ignore"):
-            feedback = exercises.check(name, lambda *arguments, wrong=wrong: wrong)
+            feedback = checks.check(name, lambda *arguments, wrong=wrong: wrong)
         assert feedback.passed is False, feedback
         assert "your code raised" not in feedback.text, "the check stumbles, not the answer"
     for called in (None, 3, "x", np.zeros(3)):
-        feedback = exercises.check(name, called)
+        feedback = checks.check(name, called)
         assert feedback.passed is False
         assert "the function itself is asked for" in feedback.text
 
 
 def test_a_number_as_text_is_no_number():
-    feedback = exercises.check("finetuning.mixture", lambda pre, fine, lam: str(float(fine)))
+    feedback = checks.check("finetuning.mixture", lambda pre, fine, lam: str(float(fine)))
     assert "should be an array of numbers, but is '0.69" in feedback.text
 
 
@@ -516,7 +516,7 @@ def test_an_answer_cannot_leave_the_check():
         (asks, "your code waits for input()"),
         (lambda *arguments: leaves, "should be an array of numbers"),
     ):
-        feedback = exercises.check("embeddings.masked_average", answer)
+        feedback = checks.check("embeddings.masked_average", answer)
         assert feedback.passed is False
         assert words in feedback.text
         assert builtins.input is before
@@ -528,7 +528,7 @@ def test_a_learner_can_still_interrupt():
 
     before = builtins.input, sys.stdout
     with pytest.raises(KeyboardInterrupt):
-        exercises.check("embeddings.masked_average", interrupted)
+        checks.check("embeddings.masked_average", interrupted)
     assert (builtins.input, sys.stdout) == before
 
 
@@ -537,7 +537,7 @@ def test_what_cannot_be_read_is_not_the_answers_fault():
         def __array__(self, *arguments, **settings):
             raise OSError("no array")
 
-    feedback = exercises.check("embeddings.masked_average", lambda *arguments: Evil())
+    feedback = checks.check("embeddings.masked_average", lambda *arguments: Evil())
     assert feedback.passed is False
     assert "what your code returns cannot be read (OSError: no array)" in feedback.text
 
@@ -546,7 +546,7 @@ def test_an_answer_that_prints(capsys):
     def prints(states, lengths):
         print("mean:", states.mean())
 
-    feedback = exercises.check("embeddings.masked_average", prints)
+    feedback = checks.check("embeddings.masked_average", prints)
     assert "is None; does your function end with return? You print the result" in feedback.text
     assert capsys.readouterr().out.startswith("mean: ")
 
@@ -555,7 +555,7 @@ def test_an_answer_that_prints(capsys):
             print("step", number)
         return states.mean(axis=1)
 
-    feedback = exercises.check("embeddings.masked_average", chatty)
+    feedback = checks.check("embeddings.masked_average", chatty)
     assert "padding still counts" in feedback.text
     said = capsys.readouterr().out
     assert len(said) < 2_100

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from transformers import BertModel
 
-from tlcourse import explorers, figures
-from tlcourse.explorers.base import Explorer
-from tlcourse.explorers.controls import html_table
-from tlcourse.explorers.quiz import Quiz
-
-NAMES = [name for name in explorers.__all__ if name not in {"Explorer", "Quiz"}]
+from tests.everything import NAMES, explorers
+from tlcourse.widgets import figures
+from tlcourse.widgets.controls import html_table
+from tlcourse.widgets.explorer import Explorer
+from tlcourse.widgets.quiz import Quiz
 
 # Settings whose live run takes seconds.
 QUICK = {
@@ -279,7 +278,7 @@ def test_an_explorer_that_cannot_start_leaves_nothing_behind():
 
 
 def test_a_cell_run_again_replaces_its_explorers(monkeypatch):
-    from tlcourse.explorers import tidying
+    from tlcourse.widgets import tidying
 
     run = ["cell-1", "run-1"]
     monkeypatch.setattr(tidying, "running_cell", lambda: tuple(run))
@@ -301,7 +300,7 @@ def test_a_cell_run_again_replaces_its_explorers(monkeypatch):
 
 
 def test_the_running_cell_is_known_in_a_notebook_only(monkeypatch):
-    from tlcourse.explorers import tidying
+    from tlcourse.widgets import tidying
 
     class Shell:
         class kernel:
@@ -404,7 +403,7 @@ def test_after_bad_input_the_old_picture_is_veiled():
 
 def test_the_viewer_offers_what_the_model_has():
     from tlcourse import bert
-    from tlcourse.explorers.inspection import MODELS
+    from tlcourse.bert.explorers_inspection import MODELS
 
     viewer = explorers.AttentionViewer()
     for label, model in MODELS.items():
@@ -518,14 +517,14 @@ def _run(snippet: str):
 
 def test_copied_code_gives_the_recorded_numbers(shown):
     knobs = shown["WordVectorKnobs"].set(tokens=100_000, window=5, vector_size=25, epochs=3)
-    from tlcourse import runs
+    from tlcourse import recorded
 
-    recorded = runs.select(
+    wanted = recorded.select(
         "word2vec_knobs", tokens=100_000, window=5, vector_size=25, epochs=3, seed=0
     ).iloc[0]
     found = _run(knobs.code(**knobs.settings))
-    assert found["rho"] == pytest.approx(recorded["wordsim_rho"], abs=0.1)
-    assert found["coverage"] == pytest.approx(recorded["wordsim_coverage"], abs=1e-3)
+    assert found["rho"] == pytest.approx(wanted["wordsim_rho"], abs=0.1)
+    assert found["coverage"] == pytest.approx(wanted["wordsim_coverage"], abs=1e-3)
 
     near = shown["NeighbourhoodMap"].set(word="king", k=5)
     found = _run(near.code(**near.settings))
@@ -533,27 +532,29 @@ def test_copied_code_gives_the_recorded_numbers(shown):
     assert [score for _, score in found] == pytest.approx(near.result["scores"][1:])
 
     few = shown["FewShotTransfer"].set(task="news_topics", n=100, features="GloVe")
-    recorded = runs.select("few_shot", task="news_topics", n=100, features="GloVe", seed=0).iloc[0]
+    wanted = recorded.select("few_shot", task="news_topics", n=100, features="GloVe", seed=0).iloc[
+        0
+    ]
     assert _run(few.code(**few.settings))["accuracy"] == pytest.approx(
-        recorded["accuracy"], abs=0.005
+        wanted["accuracy"], abs=0.005
     )
 
     for use_csls, column in ((False, "p10"), (True, "csls_p10")):
         maps = shown["PairsAndMethod"].set(
             pairs=500, method="Procrustes", normalisation="unit", use_csls=use_csls
         )
-        recorded = runs.select(
+        wanted = recorded.select(
             "map_pairs", pairs=500, method="Procrustes", normalisation="unit", seed=0
         ).iloc[0]
-        assert _run(maps.code(**maps.settings))["p10"] == pytest.approx(recorded[column], abs=0.003)
+        assert _run(maps.code(**maps.settings))["p10"] == pytest.approx(wanted[column], abs=0.003)
 
     planted = shown["PlantedRotation"].set(pairs_n=60, noise=0.6)
     found = _run(planted.code(**planted.settings))
     for method, value in found.items():
-        recorded = runs.select("planted_rotation", method=method, noise=0.6, pairs=60, seed=0).iloc[
-            0
-        ]
-        assert value == pytest.approx(recorded["p1"], abs=0.01)
+        wanted = recorded.select(
+            "planted_rotation", method=method, noise=0.6, pairs=60, seed=0
+        ).iloc[0]
+        assert value == pytest.approx(wanted["p1"], abs=0.01)
 
     word = shown["TranslateWord"].set(chinese="医院", map_method="Procrustes")
     found = _run(word.code(**word.settings))
@@ -562,69 +563,72 @@ def test_copied_code_gives_the_recorded_numbers(shown):
 
     for model, n in (("averages", 50), ("LSTM", 50)):
         zero = shown["ZeroLabelTransfer"].set(model=model, n=n)
-        recorded = runs.select(
+        wanted = recorded.select(
             "zero_label", model=model, arm="English, then Chinese", n=n, seed=0
         ).iloc[0]
         found = _run(zero.code(**zero.settings))
         assert found["accuracy"] == pytest.approx(
-            recorded["accuracy"], abs=0.03 if model == "LSTM" else 0.005
+            wanted["accuracy"], abs=0.03 if model == "LSTM" else 0.005
         )
 
     lam = shown["MapLambda"].set(lam=0.9, task_labels=100)
-    recorded = runs.select("map_lambda", lam=0.9, n=100, seed=0).iloc[0]
-    assert _run(lam.code(**lam.settings))["auc"] == pytest.approx(recorded["auc"], abs=0.005)
+    wanted = recorded.select("map_lambda", lam=0.9, n=100, seed=0).iloc[0]
+    assert _run(lam.code(**lam.settings))["auc"] == pytest.approx(wanted["auc"], abs=0.005)
 
     mixture = shown["MixtureLambda"].set(lam=0.0, n=50, init="own vectors")
-    recorded = runs.select("mixture_lambda", lam=0.0, n=50, init="own vectors", seed=0).iloc[0]
+    wanted = recorded.select("mixture_lambda", lam=0.0, n=50, init="own vectors", seed=0).iloc[0]
     found = _run(mixture.code(**mixture.settings))
-    assert found["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.03)
-    assert found["pre"] == pytest.approx(recorded["pre"], abs=0.1)
+    assert found["accuracy"] == pytest.approx(wanted["accuracy"], abs=0.03)
+    assert found["pre"] == pytest.approx(wanted["pre"], abs=0.1)
 
     state = {"embedding": True, "lower": False, "upper": False, "schedule": "L2-SP, α = 0.1"}
     frozen = shown["FrozenLayers"].set(**state, labels=100)
-    recorded = runs.select("frozen_layers", **state, n=100, seed=0).iloc[0]
+    wanted = recorded.select("frozen_layers", **state, n=100, seed=0).iloc[0]
     found = _run(frozen.code(**frozen.settings))
-    assert found["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.03)
-    assert found["trainable"] == recorded["trainable"]
+    assert found["accuracy"] == pytest.approx(wanted["accuracy"], abs=0.03)
+    assert found["trainable"] == wanted["trainable"]
 
     state = {"loss": "distance, as written", "target": "next word", "trainable": True}
     collapse = shown["CollapsingLoss"].set(**state)
-    recorded = runs.select("pretraining_losses", **state, seed=0)["curve_std"]
+    wanted = recorded.select("pretraining_losses", **state, seed=0)["curve_std"]
     found = _run(collapse.code(**collapse.settings))
-    assert runs.curves([found["curve_std"]]) == pytest.approx(runs.curves(recorded), abs=0.01)
+    assert recorded.curves([found["curve_std"]]) == pytest.approx(recorded.curves(wanted), abs=0.01)
 
     state = {"tasks": "chinese + movies", "weight": 0.3, "lam": 0.0, "temperature": 3}
     weights = shown["TaskWeights"].set(**state)
-    recorded = runs.select("weights_and_lambda", **state, seed=0).iloc[0]
+    wanted = recorded.select("weights_and_lambda", **state, seed=0).iloc[0]
     found = _run(weights.code(**weights.settings))
-    assert found["accuracy_0"] == pytest.approx(recorded["accuracy_0"], abs=0.05)
-    assert found["accuracy_1"] == pytest.approx(recorded["accuracy_1"], abs=0.03)
+    assert found["accuracy_0"] == pytest.approx(wanted["accuracy_0"], abs=0.05)
+    assert found["accuracy_1"] == pytest.approx(wanted["accuracy_1"], abs=0.03)
 
     pair = shown["GradientConflict"].set(tasks="news + movies", pcgrad=False)
-    recorded = runs.select("gradient_conflict", tasks="news + movies", method="weights", seed=0)
+    wanted = recorded.select("gradient_conflict", tasks="news + movies", method="weights", seed=0)
     found = _run(pair.code(**pair.settings))
-    cosines = runs.curves([found["curve_cosines"]])[0], runs.curves(recorded["curve_cosines"])[0]
+    cosines = (
+        recorded.curves([found["curve_cosines"]])[0],
+        recorded.curves(wanted["curve_cosines"])[0],
+    )
     assert cosines[0][0] == pytest.approx(cosines[1][0], abs=0.001), "before training"
-    assert found["mean_accuracy"] == pytest.approx(recorded["mean_accuracy"].iloc[0], abs=0.03)
+    assert found["mean_accuracy"] == pytest.approx(wanted["mean_accuracy"].iloc[0], abs=0.03)
 
     helps = shown["WhoHelpsWhom"].set(target="news", helper="plots")
-    recorded = runs.select(
+    wanted = recorded.select(
         "helper_gains", target="news", helper="plots", arm="at once", n=50, seed=0
     ).iloc[0]
     assert _run(helps.code(**helps.settings))["accuracy"] == pytest.approx(
-        recorded["accuracy"], abs=0.05
+        wanted["accuracy"], abs=0.05
     )
 
     state = {"frozen": 5, "labels": 50, "learning_rate": 3e-3}
     dial = shown["FreezeDial"].set(method="full", **state)
-    recorded = runs.select("freeze_dial", **state, seed=0).iloc[0]
+    wanted = recorded.select("freeze_dial", **state, seed=0).iloc[0]
     found = _run(dial.code(**dial.settings))
-    assert found["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.05)
-    assert found["trainable"] == pytest.approx(recorded["trainable"])
+    assert found["accuracy"] == pytest.approx(wanted["accuracy"], abs=0.05)
+    assert found["trainable"] == pytest.approx(wanted["trainable"])
 
     first = shown["PretrainingCurve"].set(bias="zeros", learning_rate=1e-3)
-    recorded = runs.select("first_steps", bias="zeros", learning_rate=1e-3, seed=0).iloc[0]
-    assert _run(first.code(**first.settings))["mlm"] == pytest.approx(recorded["mlm"], abs=0.1)
+    wanted = recorded.select("first_steps", bias="zeros", learning_rate=1e-3, seed=0).iloc[0]
+    assert _run(first.code(**first.settings))["mlm"] == pytest.approx(wanted["mlm"], abs=0.1)
 
     fill = shown["FillMask"]
     assert _run(fill.code(**fill.settings)) == fill.result["found"]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from tlcourse import explorers, figures
-from tlcourse.explorers.mapping import PairsAndMethod
+from tests.everything import explorers
+from tlcourse.mapping.explorers import PairsAndMethod
+from tlcourse.widgets import figures
 
 
 def _colliding(figure):

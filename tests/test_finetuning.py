@@ -13,29 +13,28 @@ from gensim.models.keyedvectors import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlcourse import tasks
-from tlcourse.datasets import from_csv
-from tlcourse.domains import DOMAINS, domain_of, instance_weights
-from tlcourse.encoders import LAYERS, Encoder, TransferModel, last_state, masked_mean
-from tlcourse.finetuning import (
-    class_loss,
-    distance_loss,
-    evaluate,
-    mixture,
-    next_word_loss,
-    source_loss,
-    tune,
-)
-from tlcourse.freezing import (
+from tlcourse.data.own import from_csv
+from tlcourse.data.text import Vocabulary
+from tlcourse.finetuning import tasks
+from tlcourse.finetuning.domains import DOMAINS, domain_of, instance_weights
+from tlcourse.finetuning.layers import (
     count_parameters,
+    l2_sp,
     parameter_groups,
     set_trainable,
     slanted_triangular,
+    squared_norm,
     unfrozen_layers,
-    weight_penalty,
 )
-from tlcourse.tasks import Encoded
-from tlcourse.text import Vocabulary
+from tlcourse.finetuning.losses import (
+    class_loss,
+    distance_loss,
+    mixture,
+    next_word_loss,
+)
+from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tuning import evaluate, source_loss, tune
+from tlcourse.models import LAYERS, Encoder, TransferModel, last_state, masked_mean
 from tlcourse.training import Cancelled, predict
 
 WORDS, LENGTH = 30, 9
@@ -200,7 +199,7 @@ def test_distance_loss_and_its_repair():
 
 
 def test_the_articles_loss_collapses_and_the_repairs_do_not():
-    from tlcourse.runs.collapse import LOSSES, pretraining_losses
+    from experiments.collapse import LOSSES, pretraining_losses
 
     ends = {}
     for loss in LOSSES[:2]:
@@ -273,7 +272,7 @@ def test_schedules(steps):
     assert max(rates) <= 1 + 1e-9
     assert max(rates) > 0.9
     assert rates[-1] == pytest.approx(1 / 32)
-    sizes = [len(unfrozen_layers(step, steps)) for step in range(steps)]
+    sizes = [len(unfrozen_layers(step, steps, LAYERS)) for step in range(steps)]
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[-1]) == (0, 3)
 
@@ -281,17 +280,17 @@ def test_schedules(steps):
 def test_penalties():
     model = make_model()
     start = {name: value.detach().clone() for name, value in model.encoder.named_parameters()}
-    assert weight_penalty(model, start).item() == 0
+    assert l2_sp(model.encoder, start).item() == 0
     squares = sum(float(value.square().sum()) for value in start.values())
-    assert weight_penalty(model).item() == pytest.approx(squares, rel=1e-5)
+    assert squared_norm(model.encoder).item() == pytest.approx(squares, rel=1e-5)
     with torch.no_grad():
         model.encoder.upper.weight_hh_l0.add_(0.1)
-    weight_penalty(model, start).backward()
+    l2_sp(model.encoder, start).backward()
     gradient = model.encoder.upper.weight_hh_l0.grad
     assert torch.allclose(gradient, torch.full_like(gradient, 0.2), atol=1e-6)
     assert model.head.weight.grad is None
     set_trainable(model, ())
-    assert weight_penalty(model).item() == 0
+    assert squared_norm(model.encoder).item() == 0
 
 
 def test_l2_sp_stays_nearer_to_the_start():
@@ -436,7 +435,7 @@ def test_domains():
 
 
 def test_relabelled_targets():
-    from tlcourse.runs.domains import TARGETS, pooling, relabelled, targets
+    from experiments.domains import TARGETS, pooling, relabelled, targets
 
     task = tasks.load_task()
     texts = task.splits["validation"]
@@ -549,11 +548,11 @@ def test_settings_that_did_nonsense_in_silence(options, message):
 
 
 def test_schedules_say_where_they_end():
-    assert unfrozen_layers(10, 10) == unfrozen_layers(99, 10) == LAYERS
+    assert unfrozen_layers(10, 10, LAYERS) == unfrozen_layers(99, 10, LAYERS) == LAYERS
     with pytest.raises(ValueError, match="step must be"):
-        unfrozen_layers(-1, 10)
+        unfrozen_layers(-1, 10, LAYERS)
     with pytest.raises(ValueError, match="steps must be"):
-        unfrozen_layers(0, 0)
+        unfrozen_layers(0, 0, LAYERS)
     with pytest.raises(ValueError, match="at most 100; got 200"):
         slanted_triangular(200, 100)
     with pytest.raises(ValueError, match="cut must lie between 0 and 1"):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tlcourse import hub
+from tlcourse.data import own
 
 
 def _table(words, label, n):
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 
 def test_splits_names_and_duplicates(folder):
-    found = hub.from_hub(str(folder))
+    found = own.from_hub(str(folder))
     assert found.label_names == ("neg", "pos")
     assert len(found) == 161
     assert (found.split == "test").sum() == 41
@@ -49,7 +49,7 @@ def test_splits_names_and_duplicates(folder):
 
 
 def test_limit_draws_from_all(folder):
-    found = hub.from_hub(str(folder), limit=30)
+    found = own.from_hub(str(folder), limit=30)
     assert (found.split == "test").sum() == 30
     assert set(found.labels[found.split != "test"]) == {0, 1}, "files are sorted by label"
 
@@ -57,11 +57,11 @@ def test_limit_draws_from_all(folder):
 def test_csv_with_other_columns_and_no_test_split(tmp_path):
     rows = [(f"text {i}", "ja" if i % 2 else "nein") for i in range(80)]
     pd.DataFrame(rows, columns=["body", "class"]).to_csv(tmp_path / "all.csv", index=False)
-    found = hub.from_hub(str(tmp_path), text="body", label="class")
+    found = own.from_hub(str(tmp_path), text="body", label="class")
     assert found.label_names == ("ja", "nein")
     assert set(found.split) == {"train", "validation", "test"}
     with pytest.raises(ValueError, match=r"no column 'text'; it has \['body', 'class'\]"):
-        hub.from_hub(str(tmp_path))
+        own.from_hub(str(tmp_path))
 
 
 def test_splits_in_folders_and_look_alikes(tmp_path):
@@ -70,7 +70,7 @@ def test_splits_in_folders_and_look_alikes(tmp_path):
         for label in (0, 1):
             table = pd.DataFrame(_table(f"{split} {label}", label, 30))
             table.to_csv(tmp_path / split / f"latest-{label}.csv", index=False)
-    found = hub.from_hub(str(tmp_path))
+    found = own.from_hub(str(tmp_path))
     assert all(
         (split == "test") == text.startswith("test")
         for text, split in zip(found.texts, found.split, strict=True)
@@ -80,20 +80,20 @@ def test_splits_in_folders_and_look_alikes(tmp_path):
 def test_hidden_labels_are_refused(folder):
     pq.write_table(pa.table({"text": ["a", "b"], "label": [-1, -1]}), folder / "test.parquet")
     with pytest.raises(ValueError, match="2 labels such as -1"):
-        hub.from_hub(str(folder))
+        own.from_hub(str(folder))
 
 
 def test_errors(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no Parquet or CSV"):
-        hub.from_hub(str(tmp_path))
+        own.from_hub(str(tmp_path))
     pd.DataFrame({"text": ["a", "b"], "label": [0, 1]}).to_csv(tmp_path / "x.csv")
     with pytest.raises(ValueError, match="2 texts, and none for"):
-        hub.from_hub(str(tmp_path))
+        own.from_hub(str(tmp_path))
     pd.DataFrame(_table("a", 1, 90)).to_csv(tmp_path / "x.csv")
     with pytest.raises(ValueError, match="only the class"):
-        hub.from_hub(str(tmp_path))
+        own.from_hub(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="could not be fetched"):  # the hub is offline here
-        hub.from_hub("nobody/nothing")
+        own.from_hub("nobody/nothing")
 
 
 def test_a_name_fetches_tables_only(folder, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_name_fetches_tables_only(folder, monkeypatch):
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    found = hub.from_hub("stanfordnlp/imdb")
+    found = own.from_hub("stanfordnlp/imdb")
     assert found.name == "stanfordnlp/imdb"
     assert asked["repo_type"] == "dataset"
     assert asked["allow_patterns"] == ["*.parquet", "*.csv"]
@@ -118,22 +118,22 @@ def test_contradicting_labels_are_told(folder):
     pq.write_table(table, folder / "more.parquet")
     for limit in (None, 5):
         with pytest.raises(ValueError, match=r"as 'pos' and as 'neg'; keep one.*in both"):
-            hub.from_hub(str(folder), limit=limit)
-    left = hub.from_hub(str(folder), contradictions="drop")
+            own.from_hub(str(folder), limit=limit)
+    left = own.from_hub(str(folder), contradictions="drop")
     assert "in both" not in left.texts
     assert "more" in left.texts
     with pytest.raises(ValueError, match="contradictions must be one of"):
-        hub.from_hub(str(folder), contradictions="keep")
+        own.from_hub(str(folder), contradictions="keep")
 
 
 def test_limits_and_languages(folder):
     for limit in (-5, 0):
         with pytest.raises(ValueError, match="limit must be a whole number, at least 1"):
-            hub.from_hub(str(folder), limit=limit)
+            own.from_hub(str(folder), limit=limit)
     with pytest.raises(TypeError, match="limit must be"):
-        hub.from_hub(str(folder), limit=2.5)
+        own.from_hub(str(folder), limit=2.5)
     with pytest.raises(ValueError, match="language must be one of"):
-        hub.from_hub(str(folder), language="fr")
+        own.from_hub(str(folder), language="fr")
 
 
 def test_broken_csv_files(tmp_path):
@@ -142,6 +142,6 @@ def test_broken_csv_files(tmp_path):
     for broken, message in (("a, b,ja", "line 82: 3 fields"), ('"a,ja', "is never closed")):
         path.write_text("\n".join(["text,label", *lines, broken]), encoding="utf-8-sig")
         with pytest.raises(ValueError, match=message):
-            hub.from_hub(str(tmp_path))
+            own.from_hub(str(tmp_path))
     path.write_text("\n".join(["text,label", *lines]), encoding="utf-16")
-    assert len(hub.from_hub(str(tmp_path))) == 80
+    assert len(own.from_hub(str(tmp_path))) == 80

@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
 
-from tlcourse import crosslingual, mapping, retrieval, runs
-from tlcourse.bilingual import (
+import experiments
+from experiments import engine
+from tlcourse import mapping, recorded
+from tlcourse.data.dictionary import load_dictionary
+from tlcourse.embeddings.vectors import make_vectors
+from tlcourse.mapping import crosslingual, retrieval
+from tlcourse.mapping.spaces import (
     CANDIDATES,
     Bilingual,
     evaluate_map,
@@ -17,8 +22,6 @@ from tlcourse.bilingual import (
     map_vectors,
     translate,
 )
-from tlcourse.dictionaries import load_dictionary
-from tlcourse.embeddings import make_vectors
 
 SEEDS = st.integers(0, 10_000)
 
@@ -61,15 +64,15 @@ def test_recorded_rows_with_few_pairs_can_be_made_again(pairs):
     """They depended on the CPU: P@1 by up to 0.138."""
     for noise in (0.1, 0.6):
         row = {"method": "Procrustes", "noise": noise, "pairs": pairs, "seed": 3}
-        recorded = runs.select("planted_rotation", **row)["p1"].iloc[0]
-        found = runs.run_one(runs.find("planted_rotation"), row)["p1"]
-        assert found == pytest.approx(recorded, abs=0.003)
+        wanted = recorded.select("planted_rotation", **row)["p1"].iloc[0]
+        found = engine.run_one(experiments.find("planted_rotation"), row)["p1"]
+        assert found == pytest.approx(wanted, abs=0.003)
     row = {"normalisation": "unit", "method": "Procrustes", "pairs": 25, "seed": 1}
     if pairs == 25:
-        recorded = runs.select("map_pairs", **row)
-        found = runs.run_one(runs.find("map_pairs"), row)
+        wanted = recorded.select("map_pairs", **row)
+        found = engine.run_one(experiments.find("map_pairs"), row)
         for metric in ("p1", "p10", "csls_p10"):
-            assert found[metric] == pytest.approx(recorded[metric].iloc[0], abs=0.003)
+            assert found[metric] == pytest.approx(wanted[metric].iloc[0], abs=0.003)
 
 
 @given(SEEDS)

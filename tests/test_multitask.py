@@ -14,22 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from tlcourse import conflict, domains, multitask, runs, soft_sharing, task_weights
-from tlcourse.datasets import from_csv
-from tlcourse.encoders import LAYERS, Encoder, MultitaskModel, TransferModel
-from tlcourse.finetuning import next_word_loss, tune
-from tlcourse.freezing import set_trainable
-from tlcourse.gains import (
-    best_grouping,
-    clear_after_correction,
-    grouping_score,
-    interval,
-    is_clear,
-    partitions,
-    predict_groups,
-)
-from tlcourse.suite import SUITE, build_multitask, build_suite, load_suite
-from tlcourse.tasks import Encoded
+from tlcourse import domains, multitask, recorded, soft_sharing
+from tlcourse.data.own import from_csv
+from tlcourse.finetuning.layers import set_trainable
+from tlcourse.finetuning.losses import next_word_loss
+from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tuning import tune
+from tlcourse.models import LAYERS, Encoder, MultitaskModel, TransferModel
+from tlcourse.multitask import gradients, losses
+from tlcourse.multitask.grouping import best_grouping, grouping_score, partitions, predict_groups
+from tlcourse.multitask.tasks import SUITE, build_multitask, build_suite, load_suite
+from tlcourse.scores import clear_after_correction, interval, is_clear
 
 WORDS = 30
 
@@ -76,22 +71,22 @@ def test_loss_equals_a_brute_force_sum(sizes, seed, weighted):
             Y = [float(c == label) for c in range(len(row))]
             each = -sum(y * math.log(e / sum(exps)) for y, e in zip(Y, exps, strict=True))
             total += each * (weights[task] / mean if weighted else 1.0)
-    found = task_weights.multitask_loss(logits, labels, weights if weighted else None)
+    found = losses.multitask_loss(logits, labels, weights if weighted else None)
     assert float(found) == pytest.approx(total / sum(sizes))
 
 
 def test_trunk_gradient_is_the_weighted_sum_of_the_tasks_gradients():
     model = _model(CLASSES, dropout=0.0)
-    trunk = conflict.trunk_parameters(model)
+    trunk = gradients.trunk_parameters(model)
     weights = {"a": 3.0, "b": 1.0}
     logits = {name: model(t.ids, t.lengths, name) for name, t in TASKS.items()}
     labels = {name: t.labels for name, t in TASKS.items()}
-    task_weights.multitask_loss(logits, labels, weights).backward()
+    losses.multitask_loss(logits, labels, weights).backward()
     whole = torch.cat([parameter.grad.flatten() for parameter in trunk])
-    rows = conflict.probe_gradients(model, TASKS)
+    rows = gradients.probe_gradients(model, TASKS)
     share = torch.tensor([1.5 * 19 / 59, 0.5 * 40 / 59])
     torch.testing.assert_close(whole, share @ rows, atol=1e-6, rtol=1e-4)
-    cosines = conflict.gradient_cosines(rows)
+    cosines = gradients.gradient_cosines(rows)
     assert torch.diagonal(cosines) == pytest.approx(torch.ones(2), abs=1e-5)
     assert float(cosines[0, 1]) == pytest.approx(
         float(torch.cosine_similarity(rows[0], rows[1], dim=0)), abs=1e-5
@@ -120,14 +115,14 @@ def test_pcgrad_equals_its_definition(tasks, seed):
     torch.manual_seed(seed)
     orders = [torch.randperm(tasks).tolist() for _ in range(tasks)]
     torch.manual_seed(seed)
-    conflict.project_conflicts(parts, [theta])
+    gradients.project_conflicts(parts, [theta])
     assert theta.grad.numpy() == pytest.approx(_pcgrad(gradients, orders))
 
 
 def test_pcgrad_without_conflict_is_the_plain_sum():
     theta = torch.zeros(3, requires_grad=True)
     parts = {t: theta @ torch.tensor(row) for t, row in (("a", [1.0, 0, 2]), ("b", [2.0, 1, 0]))}
-    conflict.project_conflicts(parts, [theta])
+    gradients.project_conflicts(parts, [theta])
     assert theta.grad.tolist() == pytest.approx([3, 1, 2])
     same = {"a": TASKS["a"], "b": TASKS["a"]}  # one task twice, with one head: never in conflict
     trained = []
@@ -160,8 +155,8 @@ def test_a_step_with_pcgrad_is_the_projected_one(lam):
         order = torch.randperm(40, generator=torch.Generator().manual_seed(2))[:19]
         drawn = TASKS["b"].take(order)
         parts.append(lam * next_word_loss(reference, drawn.ids, drawn.lengths))
-    trunk = conflict.trunk_parameters(reference)
-    rows = conflict.task_gradients(dict(enumerate(parts)), trunk).double().numpy()
+    trunk = gradients.trunk_parameters(reference)
+    rows = gradients.task_gradients(dict(enumerate(parts)), trunk).double().numpy()
     assert rows[0] @ rows[1] < 0
     torch.manual_seed(2)
     wanted = _pcgrad(rows, [torch.randperm(len(rows)).tolist() for _ in rows])
@@ -189,12 +184,12 @@ def test_one_task_is_lesson_3s_fine_tuning_bit_for_bit(lam):
 
 def test_sampling_follows_its_probabilities():
     sizes = {"a": 900, "b": 100}
-    assert task_weights.sampling_probabilities(sizes, 1) == pytest.approx({"a": 0.9, "b": 0.1})
-    even = task_weights.sampling_probabilities(sizes, math.inf)
+    assert losses.sampling_probabilities(sizes, 1) == pytest.approx({"a": 0.9, "b": 0.1})
+    even = losses.sampling_probabilities(sizes, math.inf)
     assert even == pytest.approx({"a": 0.5, "b": 0.5})
-    shares = [task_weights.sampling_probabilities(sizes, T)["b"] for T in (1, 2, 5, 100)]
+    shares = [losses.sampling_probabilities(sizes, T)["b"] for T in (1, 2, 5, 100)]
     assert shares == sorted(shares)
-    wanted = task_weights.sampling_probabilities({name: len(t) for name, t in TASKS.items()}, 2)
+    wanted = losses.sampling_probabilities({name: len(t) for name, t in TASKS.items()}, 2)
     model = _model(CLASSES)
     history = multitask.train_tasks(
         model, TASKS, steps=400, learning_rate=1e-3, batch_size=1, temperature=2
@@ -258,27 +253,27 @@ def test_errors_say_what_came():
     with pytest.raises(ValueError, match=r"no head for \['a'\]; it has \['b'\]"):
         multitask.train_tasks(_model({"b": 3}), TASKS, **OPTIONS)
     bare = replace(TASKS["a"], labels=None)
-    for call in (multitask.evaluate_tasks, conflict.probe_gradients):
+    for call in (multitask.evaluate_tasks, gradients.probe_gradients):
         with pytest.raises(ValueError, match="label"):
             call(_model(CLASSES), {"a": bare})
     with pytest.raises(ValueError, match="same tasks"):
-        task_weights.multitask_loss({"a": torch.zeros(1, 2)}, {})
+        losses.multitask_loss({"a": torch.zeros(1, 2)}, {})
     with pytest.raises(ValueError, match=r"sizes\['a'\] must be a whole number, at least 1"):
-        task_weights.sampling_probabilities({"a": 0}, 1)
+        losses.sampling_probabilities({"a": 0}, 1)
     with pytest.raises(ValueError, match="at least one task"):
-        task_weights.sampling_probabilities({}, 1)
+        losses.sampling_probabilities({}, 1)
     with pytest.raises(TypeError, match="temperature must be a number"):
-        task_weights.sampling_probabilities({"a": 1}, "2")
+        losses.sampling_probabilities({"a": 1}, "2")
     with pytest.raises(TypeError, match="weights must map"):
-        task_weights.relative_weights(["a"], [1.0])
+        losses.relative_weights(["a"], [1.0])
     with pytest.raises(TypeError, match=r"weights\['a'\] must be a number"):
-        task_weights.relative_weights(["a"], {"a": "1"})
+        losses.relative_weights(["a"], {"a": "1"})
     with pytest.raises(ValueError, match="at least one example"):
-        task_weights.mean_loss(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+        losses.mean_loss(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
     with pytest.raises(ValueError, match="needs a task with examples"):
-        task_weights.loss_parts({}, {}, {})
+        losses.loss_parts({}, {}, {})
     with pytest.raises(ValueError, match=r"weights has nothing for \['a'\]"):
-        task_weights.loss_parts({"a": torch.zeros(())}, {"a": torch.zeros(3)}, {"b": 1.0})
+        losses.loss_parts({"a": torch.zeros(())}, {"a": torch.zeros(3)}, {"b": 1.0})
     with pytest.raises(ValueError, match="no task called 'items'"):
         _model({"items": 2})
     broken = _model(CLASSES)
@@ -417,16 +412,19 @@ def test_gradients_without_a_direction_are_refused():
     rows = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     wanted = torch.eye(2)
     for form in (rows, rows.numpy(), rows.tolist(), rows.long()):
-        assert torch.equal(conflict.gradient_cosines(form).float(), wanted)
+        assert torch.equal(gradients.gradient_cosines(form).float(), wanted)
     fail = [
-        (lambda: conflict.gradient_cosines(rows[0]), r"gradients must be .* \(tasks, parameters\)"),
-        (lambda: conflict.gradient_cosines(rows * math.nan), "gradients must be finite"),
         (
-            lambda: conflict.gradient_cosines(rows * torch.tensor([1, 0])),
+            lambda: gradients.gradient_cosines(rows[0]),
+            r"gradients must be .* \(tasks, parameters\)",
+        ),
+        (lambda: gradients.gradient_cosines(rows * math.nan), "gradients must be finite"),
+        (
+            lambda: gradients.gradient_cosines(rows * torch.tensor([1, 0])),
             "row 1 of gradients is zero",
         ),
-        (lambda: conflict.task_gradients({}, [rows]), "at least one loss"),
-        (lambda: conflict.task_gradients({"a": rows.sum()}, []), "at least one loss"),
+        (lambda: gradients.task_gradients({}, [rows]), "at least one loss"),
+        (lambda: gradients.task_gradients({"a": rows.sum()}, []), "at least one loss"),
     ]
     for call, words in fail:
         with pytest.raises(ValueError, match=words):
@@ -483,7 +481,7 @@ def test_correction_for_looking_at_many():
 
 
 def test_suite_is_one_space_without_leaks():
-    from tlcourse.bilingual import load_bilingual
+    from tlcourse.mapping.spaces import load_bilingual
 
     suite = load_suite()
     assert suite.embedding.shape == (len(suite.vocabulary), 50)
@@ -528,7 +526,7 @@ def test_your_own_sets_become_tasks(tmp_path):
 
 
 def _gains(arm, n, metric="accuracy"):
-    from tlcourse.runs.gains import gain_matrix
+    from experiments.gains import gain_matrix
 
     return gain_matrix(arm, n, metric)
 
@@ -548,8 +546,10 @@ def test_gain_matrix_is_paired():
     assert gains.shape == (5, 5, 8)
     assert np.isnan(gains[np.arange(5), np.arange(5)]).all()
     names = list(SUITE)
-    here = runs.select("helper_gains", target="news", helper="plots", arm="at once", n=50, seed=3)
-    alone = runs.select("helper_gains", target="news", arm="alone", n=50, seed=3)
+    here = recorded.select(
+        "helper_gains", target="news", helper="plots", arm="at once", n=50, seed=3
+    )
+    alone = recorded.select("helper_gains", target="news", arm="alone", n=50, seed=3)
     wanted = here["accuracy"].iloc[0] - alone["accuracy"].iloc[0]
     assert gains[names.index("news"), names.index("plots"), 3] == pytest.approx(wanted)
 

@@ -38,9 +38,9 @@ def test_wheel_installs_and_works_from_another_folder(tmp_path):
     ours = next(path for path in sys.path if path.endswith("site-packages"))
     script = (
         "import sys; sys.path.append(sys.argv[1]);"
-        "import tlcourse; from tlcourse import paths, runs, sources; from tlcourse.embeddings import load_vectors, nearest;"
+        "import tlcourse; from tlcourse import paths, recorded; from tlcourse.data import sources; from tlcourse.embeddings import load_vectors, nearest;"
         "print(tlcourse.__file__); print(paths.is_clone());"
-        "print(len(load_vectors('zh')), len(runs.load('map_pairs')), len(sources.manifest()));"
+        "print(len(load_vectors('zh')), len(recorded.load('map_pairs')), len(sources.manifest()));"
         "print(sorted(p.name for p in paths.notebooks_dir().glob('*.ipynb'))[0]);"
         "print(nearest(load_vectors('zh'), '音乐', 1));"
         "from tlcourse import cli, lessons; print(lessons.default_folder());"
@@ -130,7 +130,7 @@ def test_modules_stay_small_and_import_downwards(path):
         if room != "figures":
             assert not any("figures" in name or name.startswith("matplotlib") for name in imported)
     if room not in {"explorers", "runs", "cli.py", "doctor.py"}:
-        assert not any(name.startswith("tlcourse.runs") for name in imported)
+        assert not any(name.startswith("experiments") for name in imported)
     assert not any(name.startswith(("pickle", "matplotlib.pyplot")) for name in imported)
 
 

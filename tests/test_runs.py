@@ -15,11 +15,12 @@ import pandas as pd
 import psutil
 import pytest
 
-from tlcourse import runs
+import experiments
+from experiments import bert_models, engine, models, vectors
+from experiments.engine import Sweep, record
+from experiments.partial import code_of
+from tlcourse import recorded
 from tlcourse.paths import data_dir
-from tlcourse.runs import bert_models, models, vectors
-from tlcourse.runs.engine import Sweep, record
-from tlcourse.runs.partial import code_of
 
 
 def _toy(x, seed):
@@ -29,9 +30,9 @@ def _toy(x, seed):
 TOY = Sweep("toy", "a toy", _toy, {"x": (1, 2, 3)}, seeds=(0, 1))
 
 
-@pytest.mark.parametrize("name", runs.names())
+@pytest.mark.parametrize("name", experiments.names())
 def test_recorded_grid_is_complete(name):
-    sweep, table = runs.find(name), runs.load(name)
+    sweep, table = experiments.find(name), recorded.load(name)
     columns = [*sweep.grid, "seed"]
     wanted = {tuple(map(str, row.values())) for row in sweep.settings()}
     assert {tuple(map(str, row)) for row in table[columns].itertuples(index=False)} == wanted
@@ -91,10 +92,10 @@ ROWS = [
 
 @pytest.mark.parametrize(("name", "settings", "metric", "tolerance"), ROWS)
 def test_a_row_can_be_made_again(name, settings, metric, tolerance):
-    recorded = runs.select(name, **settings)
-    assert len(recorded) == 1
-    found = runs.run_one(runs.find(name), settings)
-    assert found[metric] == pytest.approx(recorded[metric].iloc[0], abs=tolerance)
+    wanted = recorded.select(name, **settings)
+    assert len(wanted) == 1
+    found = engine.run_one(experiments.find(name), settings)
+    assert found[metric] == pytest.approx(wanted[metric].iloc[0], abs=tolerance)
 
 
 def _partial(folder, *lines, head=None):
@@ -215,7 +216,7 @@ _KILLED = """
 import sys
 from pathlib import Path
 from slow_runs import slow
-from tlcourse.runs.engine import Sweep, record
+from experiments.engine import Sweep, record
 sweep = Sweep("slow", "slow", slow, {"x": (1, 2, 3, 4, 5)}, seeds=(0,))
 jobs = int(sys.argv[2])
 record(sweep, Path(sys.argv[1]), jobs, lambda done, total: print(done, flush=True))
@@ -264,42 +265,42 @@ def test_killed_sweep_keeps_what_it_had_and_leaves_no_worker(jobs, tmp_path):
 
 
 def test_a_table_that_was_handed_out_can_be_changed():
-    for get in (lambda: runs.load("few_shot"), lambda: runs.select("few_shot")):
+    for get in (lambda: recorded.load("few_shot"), lambda: recorded.select("few_shot")):
         before = get()
         spoiled = get()
         spoiled["accuracy"] = 0
         spoiled.loc[spoiled.index[0], "n"] = -1
         spoiled.drop(index=spoiled.index[1:], inplace=True)
         pd.testing.assert_frame_equal(get(), before)
-    part = runs.select("few_shot", n=50)
+    part = recorded.select("few_shot", n=50)
     part.loc[:, "accuracy"] = 0
-    assert runs.select("few_shot", n=50)["accuracy"].min() > 0
+    assert recorded.select("few_shot", n=50)["accuracy"].min() > 0
 
 
 def test_only_names_are_loaded(tmp_path):
     (tmp_path / "mine.csv").write_text("a\n1\n")
     inside = data_dir() / "runs" / "few_shot"
     for name in (str(tmp_path / "mine"), str(inside), "../runs/few_shot", "", "..", None, 3, ["x"]):
-        for get in (runs.load, runs.select):
+        for get in (recorded.load, recorded.select):
             with pytest.raises(KeyError, match=r"no recorded runs .*few_shot"):
                 get(name)
 
 
 def test_bad_input_is_told():
-    rows = runs.select("few_shot", task="news_topics")
+    rows = recorded.select("few_shot", task="news_topics")
     with pytest.raises(TypeError, match="table must be a table of runs"):
-        runs.spread("few_shot", "n", "accuracy")
+        recorded.spread("few_shot", "n", "accuracy")
     with pytest.raises(KeyError, match=r"by must be a column, got 'labels'; there are .*'n'"):
-        runs.spread(rows, "labels", "accuracy")
+        recorded.spread(rows, "labels", "accuracy")
     with pytest.raises(KeyError, match="metric must be a column"):
-        runs.spread(rows, "n", "acuracy")
+        recorded.spread(rows, "n", "acuracy")
     with pytest.raises(KeyError, match="metric must be a column"):
-        runs.spread(rows, "n", ["accuracy"])
+        recorded.spread(rows, "n", ["accuracy"])
     with pytest.raises(TypeError, match="'features' holds"):
-        runs.spread(rows, "n", "features")
+        recorded.spread(rows, "n", "features")
     for value in ([50, 100], np.array([50]), None, "50", float("nan")):
         with pytest.raises(KeyError, match="no recorded run has n = "):
-            runs.select("few_shot", n=value)
+            recorded.select("few_shot", n=value)
     for strings, fault, words in (
         ("0.5 0.6", TypeError, "put it into a list"),
         (None, TypeError, "got None"),
@@ -308,27 +309,27 @@ def test_bad_input_is_told():
         (["0.5", "0.5 0.6"], ValueError, "number 0 has 1, number 1 has 2"),
     ):
         with pytest.raises(fault, match=words):
-            runs.curves(strings)
-    assert runs.curves(["0.5 nan", "1 2"]).shape == (2, 2)
-    assert runs.curves(pd.Series(["1 2"])).tolist() == [[1, 2]]
+            recorded.curves(strings)
+    assert recorded.curves(["0.5 nan", "1 2"]).shape == (2, 2)
+    assert recorded.curves(pd.Series(["1 2"])).tolist() == [[1, 2]]
     for jobs in (0, -2, 1.5, "2", True, None):
         with pytest.raises(ValueError, match="jobs must be a number of processes"):
             record(TOY, Path("nowhere"), jobs=jobs)
     assert not Path("nowhere").exists()
     for settings in ({"x": 1}, {"x": 1, "seed": 0, "steps": 3}, {}, None, "x"):
         with pytest.raises(ValueError, match=r"'toy' takes the settings \['seed', 'x'\]"):
-            runs.run_one(TOY, settings)
+            engine.run_one(TOY, settings)
 
 
 def test_errors_say_what_there_is(tmp_path):
     with pytest.raises(KeyError, match="few_shot"):
-        runs.load("fewshot")
+        recorded.load("fewshot")
     with pytest.raises(KeyError, match="few_shot"):
-        runs.find("fewshot")
+        experiments.find("fewshot")
     with pytest.raises(KeyError, match="no recorded run has n = 7"):
-        runs.select("few_shot", n=7)
+        recorded.select("few_shot", n=7)
     with pytest.raises(KeyError, match="no column"):
-        runs.select("few_shot", labels=7)
+        recorded.select("few_shot", labels=7)
     with pytest.raises(KeyError, match="no recipe"):
         vectors.make("fr")
     with pytest.raises(KeyError, match="no model"):
@@ -340,7 +341,7 @@ def test_errors_say_what_there_is(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(vectors.RECIPES))
 def test_shipped_vectors_match_their_recipe(name):
-    from tlcourse.embeddings import load_vectors
+    from tlcourse.embeddings.vectors import load_vectors
 
     about = json.loads((data_dir() / "vectors" / f"{name}.json").read_text())
     found = load_vectors(name)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tlcourse import archives, paths, sources
+from tlcourse import paths
+from tlcourse.data import archives, sources
 
 TEXT = b"hello\n" * 1000
 

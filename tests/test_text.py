@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlcourse.text import Vocabulary, tokenise
+from tlcourse.data.text import Vocabulary, tokenise
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "zz"]), max_size=6)
 

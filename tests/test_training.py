@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlcourse import training
-from tlcourse.encoders import LSTMClassifier, last_state, masked_mean
+from tlcourse.models import LSTMClassifier, last_state, masked_mean
 
 
 def _model(seed=0):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tlcourse.embeddings.word2vec import train_word2vec
 from tlcourse.training import Cancelled
-from tlcourse.word2vec import train_word2vec
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat"], ["a", "cat", "ran"]] * 400
 

@@ -200,7 +200,7 @@ def check_documents(name: str, value: Any) -> None:
     --------
     >>> check_documents("sentences", ["the film was good"])
     Traceback (most recent call last):
-    TypeError: sentences must be sequences of words; number 0 is one text: 'the film was good'; split it first: tlcourse.text.tokenise(text, "en")
+    TypeError: sentences must be sequences of words; number 0 is one text: 'the film was good'; split it first: tlcourse.data.tokenise(text, "en")
     """  # noqa: E501
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be sequences of words, got {shown(value)}")
@@ -210,7 +210,7 @@ def check_documents(name: str, value: Any) -> None:
         if isinstance(document, (str, bytes)):
             raise TypeError(
                 f"{name} must be sequences of words; number {row} is one text: "
-                f'{shown(document)}; split it first: tlcourse.text.tokenise(text, "en")'
+                f'{shown(document)}; split it first: tlcourse.data.tokenise(text, "en")'
             )
         if not isinstance(document, Iterable):
             raise TypeError(f"{name} must be sequences of words; number {row} is {shown(document)}")

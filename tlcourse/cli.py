@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tlcourse import __version__, doctor, lessons, sources
+from tlcourse import __version__, doctor, lessons
+from tlcourse.data import sources
 from tlcourse.doctor import find_chromium
 from tlcourse.paths import cache_dir
 
@@ -194,7 +195,7 @@ def run_fetch(options: argparse.Namespace) -> int:
             sources.fetch(dataset.name, show)
             bar.update(max((bar.total or 0) - bar.n, 0))
     if not options.names:
-        from tlcourse.corpora import CORPORA, load_corpus
+        from tlcourse.data.corpora import CORPORA, load_corpus
 
         for name in CORPORA:  # segmented once, so that no lesson has to wait for it
             print(f"corpus {name}: {sum(map(len, load_corpus(name))):,} tokens")
@@ -217,28 +218,29 @@ def run_sweep(options: argparse.Namespace) -> int:
     """Make a sweep's runs again, with a progress bar."""
     from tqdm import tqdm
 
-    from tlcourse import runs
+    import experiments
+    from experiments import engine
 
     if options.name is None:
-        for name in runs.names():
-            sweep = runs.find(name)
+        for name in experiments.names():
+            sweep = experiments.find(name)
             print(f"{name}: {len(sweep.settings())} runs. {sweep.title}")
         return 0
-    sweep = runs.find(options.name)
+    sweep = experiments.find(options.name)
     with tqdm(unit="run") as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        path = runs.record(sweep, options.out, options.jobs, show, tell=bar.write)
+        path = engine.record(sweep, options.out, options.jobs, show, tell=bar.write)
     print(f"wrote {path}")
     return 0
 
 
 def run_vectors(options: argparse.Namespace) -> int:
     """Train the vectors of a recipe again, with a progress bar."""
-    from tlcourse.runs import vectors
+    from experiments import vectors
 
     return _make(vectors.make, options)
 
@@ -249,7 +251,7 @@ def run_pretrain(options: argparse.Namespace) -> int:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     import torch
 
-    from tlcourse.runs import models
+    from experiments import models
 
     if options.name is None:
         print("\n".join(models.names()))

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tlcourse import __version__, lessons, sources
+from tlcourse import __version__, lessons
+from tlcourse.data import sources
 from tlcourse.paths import cache_dir, data_dir, is_clone, notebooks_dir
 
 Fault = tuple[str, str]
@@ -108,7 +109,7 @@ def _own_files() -> Iterator[Fault]:
 def _model_names() -> list[str]:
     """The models that the course ships; none if what they need is not installed."""
     try:
-        from tlcourse.runs import models
+        from experiments import models
     except ImportError:  # the missing package is told by name
         return []
     return models.names()
@@ -148,12 +149,12 @@ def _lesson_fault(name: str) -> str:
             f"data is not fetched, or is damaged; mend it with: tlcourse fetch {' '.join(missing)}"
         )
     trees = [ast.parse(text) for text in _code_cells(notebooks_dir() / name)]
+    space: dict[str, Any] = {}
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            space: dict[str, object] = {}
             exec(compile(ast.Module([node], []), name, "exec"), space)
     for kind, settings in _explorers(trees):
-        explorer = getattr(importlib.import_module("tlcourse.explorers"), kind)(**settings)
+        explorer = getattr(space["explorers"], kind)(**settings)
         drawn = explorer.summary
         explorer.close()
         return "" if drawn else f"its explorer {kind} draws nothing"
@@ -175,7 +176,6 @@ def _explorers(trees: list[ast.Module]) -> Iterator[tuple[str, dict[str, Any]]]:
             and isinstance(node.func, ast.Attribute)
             and isinstance(node.func.value, ast.Name)
             and node.func.value.id == "explorers"
-            and node.func.attr != "Quiz"
         ):
             settings = {}
             for keyword in node.keywords:

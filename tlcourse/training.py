@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Cancelled(Exception):
 
 
 @dataclass
-class History:
+class EpochHistory:
     """What a training run went through: one entry a step (loss) or an epoch (the scores)."""
 
     loss: list[float] = field(default_factory=list)
@@ -47,6 +47,8 @@ class Stream:
     ----------
     seed : int
         Blocks together draw what would be drawn after ``torch.manual_seed(seed)``.
+    device : torch.device or str
+        Whose generator is meant, beside the CPU's.
 
     Examples
     --------
@@ -62,18 +64,21 @@ class Stream:
     True
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         import torch
 
-        self._state = torch.Generator().manual_seed(seed).get_state()
-        self._outside: list[torch.Tensor] = []
+        self._sides: list[Any] = [torch]
+        self._states = [torch.Generator().manual_seed(seed).get_state()]
+        if torch.device(device).type != "cpu":  # dropout draws where the model lies
+            self._sides.append(torch.get_device_module(device))
+            self._states.append(torch.Generator(device).manual_seed(seed).get_state())
+        self._outside: list[list[torch.Tensor]] = []
 
     def __enter__(self) -> None:
-        import torch
-
         _TURN.acquire()
-        self._outside.append(torch.get_rng_state())
-        torch.set_rng_state(self._state)
+        self._outside.append([side.get_rng_state() for side in self._sides])
+        for side, state in zip(self._sides, self._states, strict=True):
+            side.set_rng_state(state)
 
     def __exit__(
         self,
@@ -81,10 +86,9 @@ class Stream:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        import torch
-
-        self._state = torch.get_rng_state()
-        torch.set_rng_state(self._outside.pop())
+        self._states = [side.get_rng_state() for side in self._sides]
+        for side, state in zip(self._sides, self._outside.pop(), strict=True):
+            side.set_rng_state(state)
         _TURN.release()
 
 
@@ -131,6 +135,165 @@ def check_settings(learning_rate: float, **counts: int | None) -> None:
             check_count(name, value)
 
 
+@dataclass
+class History:
+    """What a training run went through.
+
+    Attributes
+    ----------
+    loss : list of float
+        What was minimised, at each step.
+    parts : dict of str to list of float
+        The loss's named parts at each step, NaN where a step had none of that name.
+    checks : list of dict
+        What ``on_check`` returned, each with its ``step``.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=dict)
+    checks: list[dict[str, float]] = field(default_factory=list)
+
+    def add(self, loss: float, parts: Mapping[str, float]) -> None:
+        """Keep a step's loss and its parts."""
+        for name in parts:
+            self.parts.setdefault(name, [math.nan] * len(self.loss))
+        for name, values in self.parts.items():
+            values.append(parts.get(name, math.nan))
+        self.loss.append(loss)
+
+
+Loss = Callable[[int], "torch.Tensor | tuple[torch.Tensor, Mapping[str, float]]"]
+
+
+def train(
+    loss_of: Loss,
+    optimizer: torch.optim.Optimizer,
+    *,
+    steps: int,
+    seed: int = 0,
+    first: int = 0,
+    rate: Callable[[int], float] | None = None,
+    clip: Sequence[Iterable[torch.Tensor]] | None = None,
+    backward: Callable[[torch.Tensor], None] | None = None,
+    after_step: Callable[[int], None] | None = None,
+    check_at: Collection[int] = (),
+    on_check: Callable[[], dict[str, float]] | None = None,
+    progress: Progress | None = None,
+    history: History | None = None,
+    device: torch.device | str = "cpu",
+) -> History:
+    """The loop that runs all training of the course.
+
+    Parameters
+    ----------
+    loss_of : callable
+        Takes the step, 0, 1 …, and gives the loss to minimise, alone or with a mapping of its
+        parts' values. It sets the model to training mode and draws the step's batch itself,
+        from a generator of its own; what draws from torch's global generator, as dropout does,
+        draws from this run's `Stream`.
+    optimizer : torch.optim.Optimizer
+        Over parameter groups, each with its rate.
+    steps : int
+        Updates in all.
+    seed : int
+        For dropout.
+    first : int
+        Where to go on, for a run that was stopped.
+    rate : callable, optional
+        The factor of all groups' rates at a step, such as `linear_schedule` gives.
+    clip : sequence of iterables of torch.Tensor, optional
+        Parameters whose gradients together are clipped at norm 1; ``()`` for none, all that the
+        optimizer has if left out.
+    backward : callable, optional
+        In the place of ``loss.backward()``.
+    after_step : callable, optional
+        Called with the number of steps done.
+    check_at, on_check
+        Steps after which ``on_check`` is called and its result kept; 0 is before the first.
+    progress : callable, optional
+        See `Progress`.
+    history : History, optional
+        To go on with.
+    device : torch.device or str
+        Where the model lies: dropout draws from that device's generator.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        If nothing trains, or the loss is no number.
+    """
+    import torch
+
+    check_count("steps", steps, 0)
+    history = History() if history is None else history
+    stream = Stream(seed, device)
+    base = [group["lr"] for group in optimizer.param_groups]
+    if clip is None:
+        clip = [[value for group in optimizer.param_groups for value in group["params"]]]
+    clipped = [list(group) for group in clip]
+
+    def check(step: int) -> None:
+        if on_check is not None and step in check_at:
+            history.checks.append({"step": step, **on_check()})
+
+    if first == 0:
+        check(0)
+    for step in range(first, steps):
+        if rate is not None:
+            for group, value in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = value * rate(step)
+        with stream:
+            found = loss_of(step)
+            loss, parts = found if isinstance(found, tuple) else (found, {})
+            check_trains(loss)
+            value = loss.item()
+            check_finite(value, step)
+            optimizer.zero_grad()
+            (torch.Tensor.backward if backward is None else backward)(loss)
+        for together in clipped:
+            torch.nn.utils.clip_grad_norm_(together, 1.0)
+        optimizer.step()
+        history.add(value, parts)
+        check(step + 1)
+        if after_step is not None:
+            after_step(step + 1)
+        if progress is not None:
+            progress((step + 1) / steps)
+    return history
+
+
+def linear_schedule(steps: int, warmup: int) -> Callable[[int], float]:
+    """The factor of the rate that rises in a line over ``warmup`` steps and falls in a line to 0.
+
+    Examples
+    --------
+    >>> [linear_schedule(4, 2)(step) for step in range(4)]
+    [0.0, 0.5, 1.0, 0.5]
+    """
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / max(1, warmup)
+        return max(0.0, (steps - step) / max(1, steps - warmup))
+
+    return factor
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """Where to train: ``"auto"`` takes CUDA or Apple's MPS where there is one, else the CPU."""
+    import torch
+
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
     """Row numbers of one batch after the other, for ever; every row once an epoch."""
     import torch
@@ -165,7 +328,7 @@ def fit(
     seed: int = 0,
     on_epoch: Callable[[int], dict[str, float]] | None = None,
     progress: Progress | None = None,
-) -> History:
+) -> EpochHistory:
     """Train a classifier with AdamW and cross-entropy.
 
     Parameters
@@ -186,7 +349,7 @@ def fit(
 
     Returns
     -------
-    History
+    EpochHistory
 
     Raises
     ------
@@ -210,7 +373,7 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     draws = Stream(seed)  # dropout: the same draws, whatever runs besides
     order = torch.Generator().manual_seed(seed)
-    history = History()
+    history = EpochHistory()
     steps = epochs * math.ceil(len(labels) / batch_size)
     step = 0
     for epoch in range(epochs):
@@ -251,19 +414,3 @@ def predict(
         for rows in torch.arange(len(inputs[0])).split(batch_size):
             parts.append(model(*(item[rows] for item in inputs)).softmax(-1))
     return torch.cat(parts).numpy()
-
-
-def scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Accuracy and macro-averaged F1 of predicted classes, each 0 … 1.
-
-    Examples
-    --------
-    >>> scores(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
-    {'accuracy': 0.75, 'macro_f1': 0.42857142857142855}
-    """
-    from sklearn.metrics import accuracy_score, f1_score
-
-    return {
-        "accuracy": float(accuracy_score(labels, predicted)),
-        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
-    }

@@ -28,12 +28,10 @@ def import_time() -> None:
 
 def redraws() -> None:
     """First visits of every setting of every slider and menu, in the kernel."""
-    from tlcourse import explorers
+    from tests.everything import explorers
 
     everything = []
-    for name in explorers.__all__:
-        if name in {"Explorer", "Quiz"}:
-            continue
+    for name in vars(explorers):
         explorer = getattr(explorers, name)()
         times = []
         for setting, control in explorer.controls.items():
@@ -56,8 +54,8 @@ def maps() -> None:
     """Map fit + CSLS for 5,000 pairs × 20,000 candidates."""
     import numpy as np
 
-    from tlcourse.mapping import fit_least_squares, fit_procrustes
-    from tlcourse.retrieval import candidate_density, cosine_scores, csls, top_candidates
+    from tlcourse.mapping.linear_map import fit_least_squares, fit_procrustes
+    from tlcourse.mapping.retrieval import candidate_density, cosine_scores, csls, top_candidates
 
     generator = np.random.default_rng(0)
     X, Y = (generator.normal(size=(5_000, d)).astype(np.float32) for d in (100, 50))
@@ -74,7 +72,7 @@ def maps() -> None:
 
 
 def live_runs() -> None:
-    from tlcourse import explorers
+    from tests.everything import explorers
 
     for name, settings in (
         ("WordVectorKnobs", {"tokens": 300_000, "window": 10, "vector_size": 100, "epochs": 10}),
@@ -108,8 +106,9 @@ def frozen_layers() -> None:
     import torch
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    from tlcourse import bert, partial_tuning
-    from tlcourse.runs.bert import MAX_LENGTH, reviews
+    from experiments.bert import MAX_LENGTH, reviews
+    from tlcourse import bert
+    from tlcourse.bert import layers
 
     torch.set_num_threads(1)
     n, epochs, batch_size = 128, 4, 16
@@ -121,39 +120,39 @@ def frozen_layers() -> None:
         for row in range(len(labels))
     ]
 
-    def fresh(layers):
+    def fresh(k):
         model = bert.load_model(bert.BertMeanClassifier, "minilm", num_labels=2)
-        partial_tuning.freeze(model, layers)
+        layers.freeze(model, k)
         return model
 
-    def tuned(layers, cached):
-        model = fresh(layers)
+    def tuned(k, cached):
+        model = fresh(k)
         start = time.perf_counter()
-        part, states = partial_tuning.above(model, inputs, cached)
+        part, states = layers.above(model, inputs, cached)
         bert.fine_tune(
             part, states, labels, steps=epochs * n // batch_size, learning_rate=3e-4,
             batch_size=batch_size,
         )  # fmt: skip
         return time.perf_counter() - start
 
-    def trainer(layers):
+    def trainer(k):
         with tempfile.TemporaryDirectory() as folder:
             options = TrainingArguments(
                 folder, num_train_epochs=epochs, per_device_train_batch_size=batch_size, learning_rate=3e-4,
                 use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
                 disable_tqdm=True, warmup_steps=3, weight_decay=0.01,
             )  # fmt: skip
-            work = Trainer(fresh(layers), options, train_dataset=rows)
+            work = Trainer(fresh(k), options, train_dataset=rows)
             work.remove_callback(PrinterCallback)
             start = time.perf_counter()
             work.train()
             return time.perf_counter() - start
 
     what = f"{n} texts, {epochs} epochs"
-    for layers in (0, 4, 6):
-        _row(f"MiniLM, k = {layers}: {what}, cached", f"{tuned(layers, layers):.1f} s")
-        _row(f"MiniLM, k = {layers}: the same, uncached", f"{tuned(layers, 0):.1f} s")
-        _row(f"MiniLM, k = {layers}: the same by Trainer", f"{trainer(layers):.1f} s")
+    for k in (0, 4, 6):
+        _row(f"MiniLM, k = {k}: {what}, cached", f"{tuned(k, k):.1f} s")
+        _row(f"MiniLM, k = {k}: the same, uncached", f"{tuned(k, 0):.1f} s")
+        _row(f"MiniLM, k = {k}: the same by Trainer", f"{trainer(k):.1f} s")
 
 
 def lessons() -> None:

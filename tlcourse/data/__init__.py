@@ -1,0 +1,5 @@
+"""Data in: fetched, checked, split; and labelled texts of one's own."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,315 @@
+"""Typed loaders for the course's data, with fixed splits that do not leak.
+
+Each text, movie, or dictionary word falls into *train* (75 %), *validation* (10 %) or
+*test* (15 %) by a hash of itself, so a split never depends on order, on a seed or on
+what else was loaded. Duplicates are dropped before splitting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tlcourse.arguments import check_choice, check_count, shown
+from tlcourse.data.derived import Tokens, cached_tokens
+from tlcourse.data.sources import fetch
+from tlcourse.data.tables import contradiction, read_columns
+from tlcourse.data.text import LANGUAGES, normalise, tokenise
+import csv
+import re
+from collections import Counter
+
+from tlcourse.data.sources import fetch
+
+SPLITS = ("train", "validation", "test")
+
+
+def split_of(key: str) -> str:
+    """The split that a key (a text, a movie's name, a word) belongs to, for ever.
+
+    Examples
+    --------
+    >>> split_of("电影"), split_of("电影")
+    ('train', 'train')
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a text, got {shown(key)}")
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    percent = int.from_bytes(digest, "big") % 100
+    return "test" if percent < 15 else "validation" if percent < 25 else "train"
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """Labelled texts.
+
+    Attributes
+    ----------
+    name : str
+    language : {"en", "zh"}
+    texts : tuple of str
+    labels : numpy.ndarray
+        int64, shape (n,), values 0 … len(label_names) − 1. Loaded sets' are read-only, since
+        several callers may share one; `take` gives copies.
+    label_names : tuple of str
+    split : numpy.ndarray
+        str, shape (n,): "train", "validation" or "test".
+    tokens : tuple of tuple of str
+        The texts' tokens, as `tlcourse.data.tokenise` gives them.
+    """
+
+    name: str
+    language: str
+    texts: tuple[str, ...]
+    labels: np.ndarray
+    label_names: tuple[str, ...]
+    split: np.ndarray
+    tokens: Tokens
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> TextDataset:
+        """The chosen rows, in the order given: their numbers, or a mask of n booleans.
+
+        Raises
+        ------
+        TypeError
+            If the rows are neither whole numbers nor booleans.
+        ValueError
+            If a mask has another length, or the rows more than one axis.
+        IndexError
+            If there is no such row.
+        """
+        rows = _row_numbers(rows, len(self))
+        return replace(
+            self,
+            texts=tuple(self.texts[row] for row in rows),
+            labels=self.labels[rows],
+            split=self.split[rows],
+            tokens=tuple(self.tokens[row] for row in rows),
+        )
+
+    def subset(self, split: str) -> TextDataset:
+        """One of the three splits."""
+        check_choice("split", split, SPLITS)
+        return self.take(np.flatnonzero(self.split == split))
+
+    def sample_rows(self, n: int, seed: int) -> np.ndarray:
+        """Draw n row numbers at random, as evenly over the classes as n allows.
+
+        Raises
+        ------
+        ValueError
+            If a class has too few examples or n is less than the number of classes.
+        """
+        classes = len(self.label_names)
+        check_count("n", n)
+        if n < classes:
+            raise ValueError(f"n must be at least the number of classes ({classes}), got {n}")
+        generator = np.random.default_rng(seed)
+        rows: list[int] = []
+        for label in range(classes):
+            quota = n // classes + (label < n % classes)
+            members = np.flatnonzero(self.labels == label)
+            if len(members) < quota:
+                name = self.label_names[label]
+                raise ValueError(f"asked for {quota} of class {name!r}, there are {len(members)}")
+            rows.extend(generator.choice(members, size=quota, replace=False))
+        return generator.permutation(rows)
+
+    def sample(self, n: int, seed: int) -> TextDataset:
+        """The examples of `sample_rows`."""
+        return self.take(self.sample_rows(n, seed))
+
+
+def _row_numbers(rows: Sequence[int] | np.ndarray, n: int) -> np.ndarray:
+    found = np.asarray(rows)
+    if found.ndim != 1:
+        raise ValueError(f"rows must be a list of row numbers or a mask, got {shown(rows)}")
+    if found.dtype == np.bool_:
+        if len(found) != n:
+            raise ValueError(f"a mask of rows must have {n} booleans, one a row, got {len(found)}")
+        return np.flatnonzero(found)
+    if len(found) and not np.issubdtype(found.dtype, np.integer):
+        raise TypeError(f"rows must be whole numbers or a mask of booleans, got {shown(rows)}")
+    numbers = found.astype(np.int64)
+    if outside := numbers[(numbers < -n) | (numbers >= n)].tolist():
+        raise IndexError(f"rows must lie between {-n} and {n - 1}, got {shown(outside)}")
+    return numbers
+
+
+def load_zh_reviews() -> TextDataset:
+    """Chinese reviews of books, hotels and laptops; 0 negative, 1 positive.
+
+    The archive holds 35,124 lines, about half of them repeats. A text that stands
+    there under both labels is dropped too. Split by text.
+    """
+    folder = fetch("zh_text")
+    labels_of: dict[str, set[int]] = {}
+    for label, file in enumerate(("reviews_negative.txt", "reviews_positive.txt")):
+        for line in (folder / file).read_text(encoding="utf8").splitlines():
+            if text := normalise(line).strip():
+                labels_of.setdefault(text, set()).add(label)
+    pairs = [(text, min(labels)) for text, labels in labels_of.items() if len(labels) == 1]
+    return build_dataset(
+        "zh_reviews", "zh", pairs, ("negative", "positive"), [text for text, _ in pairs]
+    )
+
+
+def load_news_topics() -> TextDataset:
+    """BBC news articles of 2004–2005 in five topics. Split by title, so reprints stay together."""
+    folder = fetch("en_news") / "articles"
+    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    pairs = [
+        (path.read_text(encoding="utf8", errors="replace"), label)
+        for label, name in enumerate(names)
+        for path in sorted((folder / name).glob("*.txt"))
+    ]
+    return build_dataset(
+        "news_topics", "en", pairs, names, [text.splitlines()[0] for text, _ in pairs]
+    )
+
+
+def load_zh_news() -> list[list[str]]:
+    """Sentences of Chinese newspaper text (1998), segmented into words by its editors."""
+    lines = (fetch("zh_text") / "news_tagged.txt").read_text(encoding="utf8").splitlines()
+    # "迈向/v  充满/v": a word, a slash, a part of speech.
+    sentences = ([normalise(item.rpartition("/")[0]) for item in line.split()] for line in lines)
+    return [sentence for sentence in sentences if sentence]
+
+
+
+
+def build_dataset(
+    name: str,
+    language: str,
+    pairs: Sequence[tuple[str, int]],
+    label_names: tuple[str, ...],
+    keys: Sequence[str],
+    cached: bool = True,
+) -> TextDataset:
+    """Drop duplicate texts, split by key, tokenise.
+
+    Parameters
+    ----------
+    name : str
+    language : {"en", "zh"}
+    pairs : sequence of (str, int)
+        Texts with their labels.
+    label_names : tuple of str
+    keys : sequence of str
+        What each text is split by, see `split_of`.
+    cached : bool
+        Keep the tokens of Chinese texts in the cache.
+
+    Raises
+    ------
+    ValueError
+        If a text has two labels, or there are not as many keys as pairs.
+    """
+    if len(keys) != len(pairs):
+        raise ValueError(f"keys must have {len(pairs)} entries, one a pair, got {len(keys)}")
+    first: dict[str, int] = {}
+    for row, (text, label) in enumerate(pairs):
+        before = pairs[first.setdefault(text.strip(), row)][1]
+        if before != label:
+            names = label_names[before], label_names[label]
+            raise ValueError(contradiction(name, text.strip(), *names))
+    texts = tuple(first)
+    rows = list(first.values())
+    if cached and language == "zh":  # segmenting takes seconds: keep the tokens
+        digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
+        tokens = cached_tokens(name, digest, lambda: _tokens(texts, language))
+    else:
+        tokens = _tokens(texts, language)
+    labels = np.array([pairs[row][1] for row in rows], dtype=np.int64)
+    split = np.array([split_of(keys[row]) for row in rows])
+    for shared in (labels, split):
+        shared.flags.writeable = False
+    return TextDataset(name, language, texts, labels, label_names, split, tokens)
+
+
+def _tokens(texts: Sequence[str], language: str) -> Tokens:
+    return tuple(tuple(tokenise(text, language)) for text in texts)
+
+
+_PARTIES = ("democrat", "republican")
+
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+
+def load_movie_reviews() -> TextDataset:
+    """Sentences of English movie reviews; 0 rotten, 1 fresh. Split by movie."""
+    rows = [row for row in _movie_rows() if row["category"] in {"fresh", "rotten"}]
+    pairs = [(row["text"], int(row["category"] == "fresh")) for row in rows]
+    keys = [row["movie_name"] for row in rows]
+    return build_dataset("movie_reviews", "en", pairs, ("rotten", "fresh"), keys)
+
+
+def load_plots() -> list[str]:
+    """Plot summaries of movies that are not in the test split."""
+    rows = [row for row in _movie_rows() if row["category"] == "plot"]
+    return [row["text"] for row in rows if split_of(row["movie_name"]) != "test"]
+
+
+def _movie_rows() -> list[dict[str, str]]:
+    import pandas as pd
+
+    table = pd.read_csv(fetch("en_text") / "movie_reviews.csv.bz2", dtype=str)
+    table = table.dropna(subset=["text"]).drop_duplicates("text")
+    return table[["category", "text", "movie_name"]].fillna("").to_dict("records")
+
+
+def load_speeches() -> TextDataset:
+    """Convention speeches of 2012; 0 democrat, 1 republican. Split by speaker."""
+    texts, labels, speakers = _speech_columns()
+    pairs = list(zip(texts, labels, strict=True))
+    return build_dataset("speeches", "en", pairs, _PARTIES, speakers)
+
+
+def _speech_columns() -> tuple[list[str], list[int], list[str]]:
+    """Texts, parties and speakers."""
+    path = fetch("en_text") / "speeches.csv"
+    with path.open(encoding="utf8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    labels = [int(row["party"] == "republican") for row in rows]
+    return [row["text"] for row in rows], labels, [row["speaker"] for row in rows]
+
+
+def load_plot_or_review() -> TextDataset:
+    """Sentences about movies; 0 from a plot summary, 1 from a review. Split by movie.
+
+    Plots are cut into sentences; reviews are some of `load_movie_reviews`', in the same splits.
+    Both have 5 to 60 words, and a movie gives at most eight of each, so that length and
+    number tell little.
+    """
+    pairs, keys = [], []
+    taken: Counter[tuple[str, bool]] = Counter()
+    for row in _movie_rows():
+        movie, plot = row["movie_name"], row["category"] == "plot"
+        for text in _SENTENCE_END.split(row["text"]) if plot else [row["text"]]:
+            if 5 <= len(text.split()) <= 60 and taken[movie, plot] < 8:
+                taken[movie, plot] += 1
+                pairs.append((text, int(not plot)))
+                keys.append(movie)
+    return build_dataset("plot_or_review", "en", pairs, ("plot", "review"), keys)
+
+
+def load_speech_paragraphs() -> TextDataset:
+    """Paragraphs of the convention speeches, of 15 words or more. Split by speaker.
+
+    A speaker's paragraphs all lie in one split: a new speech is judged, not a known one.
+    """
+    pairs, keys = [], []
+    for text, label, speaker in zip(*_speech_columns(), strict=True):
+        for paragraph in text.splitlines():
+            if len(paragraph.split()) >= 15:
+                pairs.append((paragraph, label))
+                keys.append(speaker)
+    return build_dataset("speech_paragraphs", "en", pairs, _PARTIES, keys)

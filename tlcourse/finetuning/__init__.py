@@ -1,0 +1,5 @@
+"""Lesson 3: pretrain and fine-tune; what trains, how fast, what is forgotten."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

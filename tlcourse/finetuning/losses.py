@@ -1,0 +1,82 @@
+"""Lesson 3: the losses of the source and of the target task, and their mixture."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from tlcourse.finetuning.tasks import Encoded
+from tlcourse.models import SharedModel, TransferModel
+from tlcourse.training import (
+    check_lambda,
+)
+
+
+def distance_loss(
+    states: torch.Tensor, embeddings: torch.Tensor, detach: bool = False
+) -> torch.Tensor:
+    """The article's L_pre: mean squared distance of contextual states F to embeddings E.
+
+    Parameters
+    ----------
+    states, embeddings : torch.Tensor
+        F and E, the same shape (N, d).
+    detach : bool
+        Take E as a constant target, so that the loss cannot be lowered by shrinking it.
+
+    Returns
+    -------
+    torch.Tensor
+        ``mean_i ‖F_i − E_i‖²``, a scalar.
+    """
+    if states.shape != embeddings.shape:
+        raise ValueError(
+            f"F and E need the same shape, got {tuple(states.shape)} and "
+            f"{tuple(embeddings.shape)}; the upper layer must be as wide as the embedding"
+        )
+    target = embeddings.detach() if detach else embeddings
+    return (states - target).square().sum(-1).mean()
+
+
+def next_word_loss(model: SharedModel, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """L_pre as a language model: mean cross-entropy of each next word, in nats.
+
+    Parameters
+    ----------
+    ids : torch.Tensor
+        int64, shape (batch, length); padding is 0 and never a target.
+    lengths : torch.Tensor
+        int64, shape (batch,).
+    """
+    ids = ids[:, : max(int(lengths.max()), 2)]
+    states, target = model.encoder(ids[:, :-1]), ids[:, 1:]
+    real = target != 0
+    return cross_entropy(model.lm_head(states[real]), target[real])
+
+
+def class_loss(model: TransferModel, batch: Encoded) -> torch.Tensor:
+    """L_fine: mean cross-entropy of the classes, each example times its weight if it has one.
+
+    Weights should have mean 1 over all examples. They are not divided by the batch's own sum:
+    a batch of unimportant examples should count little.
+    """
+    if batch.labels is None:
+        raise ValueError(f"class_loss needs labelled texts, got {_told(batch)}")
+    each = cross_entropy(model(batch.ids, batch.lengths), batch.labels, reduction="none")
+    return each.mean() if batch.weights is None else (each * batch.weights).mean()
+
+
+def _told(texts: Encoded) -> str:
+    return f"{len(texts)} texts {'without' if texts.labels is None else 'with'} labels"
+
+
+def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:
+    """``λ L_pre + (1 − λ) L_fine``.
+
+    Examples
+    --------
+    >>> float(mixture(torch.tensor(5.0), torch.tensor(1.0), 0.25))
+    2.0
+    """
+    check_lambda(lam)
+    return lam * pre + (1 - lam) * fine

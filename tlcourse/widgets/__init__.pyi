@@ -1,0 +1,16 @@
+from . import controls as controls
+from . import explorer as explorer
+from . import figures as figures
+from . import live as live
+from . import panel as panel
+from . import quiz as quiz
+from . import stage as stage
+from . import tidying as tidying
+from .explorer import Explorer as Explorer
+from .explorer import Result as Result
+from .explorer import TooLong as TooLong
+from .explorer import error_text as error_text
+from .quiz import Quiz as Quiz
+from .tidying import TidyBox as TidyBox
+from .tidying import parts_of as parts_of
+from .tidying import running_cell as running_cell
