@@ -480,6 +480,7 @@ def test_an_answer_of_another_kind_gets_clear_feedback(name):
             feedback = checks.check(name, lambda *arguments, wrong=wrong: wrong)
         assert feedback.passed is False, feedback
         assert "your code raised" not in feedback.text, "the check stumbles, not the answer"
+        assert "cannot be read" not in feedback.text
     for called in (None, 3, "x", np.zeros(3)):
         feedback = checks.check(name, called)
         assert feedback.passed is False

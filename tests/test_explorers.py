@@ -432,7 +432,7 @@ def test_rows_of_the_viewer_do_not_collide():
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].get_yticklabels()]
     assert len(boxes) == 32
-    assert all(low.y1 <= high.y0 + 1 for high, low in itertools.pairwise(boxes))
+    assert all(low.y1 <= high.y0 for high, low in itertools.pairwise(boxes))
 
 
 def test_no_task_helps_itself(shown):
