@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlcourse import en_text
 from tlcourse.data import corpora, datasets, derived, dictionary
 
 
@@ -24,8 +23,8 @@ def test_splits_have_the_stated_shares():
     ("load", "size", "classes"),
     [
         (datasets.load_zh_reviews, 17_360, 2),
-        (en_text.load_movie_reviews, 12_752, 2),
-        (en_text.load_speeches, 189, 2),
+        (datasets.load_movie_reviews, 12_752, 2),
+        (datasets.load_speeches, 189, 2),
         (datasets.load_news_topics, 2_127, 5),
     ],
 )
@@ -41,10 +40,10 @@ def test_records(load, size, classes):
 
 def test_movies_do_not_cross_splits():
     split_by_text = dict(
-        zip(*(lambda d: (d.texts, d.split))(en_text.load_movie_reviews()), strict=True)
+        zip(*(lambda d: (d.texts, d.split))(datasets.load_movie_reviews()), strict=True)
     )
     movies: dict[str, set[str]] = {}
-    for row in en_text._movie_rows():
+    for row in datasets._movie_rows():
         if (split := split_by_text.get(row["text"].strip())) is not None:
             movies.setdefault(row["movie_name"], set()).add(split)
     assert len(movies) > 400
@@ -53,7 +52,7 @@ def test_movies_do_not_cross_splits():
 
 def test_corpora_hold_no_text_of_a_test_split():
     for name, load in (
-        ("english", en_text.load_movie_reviews),
+        ("english", datasets.load_movie_reviews),
         ("chinese", datasets.load_zh_reviews),
     ):
         documents = set(corpora.load_corpus(name))

@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from tlcourse import domains, multitask, recorded, soft_sharing
+from tlcourse import multitask, recorded
 from tlcourse.data.own import from_csv
+from tlcourse.finetuning import domains
 from tlcourse.finetuning.layers import set_trainable
 from tlcourse.finetuning.losses import next_word_loss
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.finetuning.tuning import tune
 from tlcourse.models import LAYERS, Encoder, MultitaskModel, TransferModel
-from tlcourse.multitask import gradients, losses
+from tlcourse.multitask import gradients, losses, soft_sharing
 from tlcourse.multitask.grouping import best_grouping, grouping_score, partitions, predict_groups
 from tlcourse.multitask.tasks import SUITE, build_multitask, build_suite, load_suite
 from tlcourse.scores import clear_after_correction, interval, is_clear
@@ -557,7 +558,7 @@ def test_gain_matrix_is_paired():
 # Threads, frozen parameters, and settings that do not fit.
 
 
-@pytest.mark.parametrize("method", multitask.METHODS)
+@pytest.mark.parametrize("method", multitask.training.METHODS)
 def test_a_run_between_two_steps_changes_nothing(method):
     def run(seed, **options):
         return multitask.train_tasks(
