@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_choice, check_count, shown
+from tlcourse.arguments import check_choice, check_count, check_texts, shown
 from tlcourse.data.dictionary import Dictionary, load_dictionary
 from tlcourse.embeddings.vectors import load_glove, load_vectors, make_vectors, require_word
 from tlcourse.mapping.linear_map import LinearMap
@@ -18,6 +19,7 @@ from tlcourse.mapping.retrieval import (
     cosine_scores,
     csls,
     hubness,
+    nearest_candidates,
     normalise_space,
     precision_at_k,
     top_candidates,
@@ -121,17 +123,6 @@ def between(
     )
 
 
-def translation_scores(
-    spaces: Bilingual, linear_map: LinearMap, rows: np.ndarray, use_csls: bool
-) -> np.ndarray:
-    """Cosine or CSLS of some Chinese words with all candidates: shape (n, 20000)."""
-    _check_bridge(spaces, linear_map)
-    found = cosine_scores(linear_map(spaces.source.vectors[rows]), spaces.candidates)
-    if use_csls:
-        found = csls(found, _density(spaces, linear_map))
-    return found
-
-
 def _check_bridge(spaces: Bilingual, linear_map: LinearMap) -> None:
     if not isinstance(spaces, Bilingual):
         raise TypeError(
@@ -146,33 +137,116 @@ def _check_bridge(spaces: Bilingual, linear_map: LinearMap) -> None:
 
 @lru_cache(maxsize=8)
 def _density(spaces: Bilingual, linear_map: LinearMap) -> np.ndarray:
-    """Crowding of each candidate under a map; half a second, so kept for the next word."""
+    """Crowding of each candidate under a map: kept for the next word."""
     return candidate_density(spaces.candidates, linear_map(spaces.background))
 
 
-def evaluate_map(
-    spaces: Bilingual, linear_map: LinearMap, split: str = "test", use_csls: bool = True
+def evaluate(
+    W: LinearMap | np.ndarray,
+    source: KeyedVectors,
+    target: KeyedVectors,
+    dictionary: Mapping[str, str | Collection[str]],
+    csls: bool = True,
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+    candidates: int = CANDIDATES,
+    background: int = BACKGROUND,
 ) -> dict[str, float]:
-    """Precision and hubness of a map on the dictionary words of a split.
+    """Precision and hubness of a map between any two spaces, on any dictionary.
+
+    Parameters
+    ----------
+    W : LinearMap or numpy.ndarray
+        The map, or its matrix (d_pre, d_fine), as fitted between these two spaces.
+    source, target : gensim.models.keyedvectors.KeyedVectors
+        The space that is mapped, and the one that stays; frequent words first.
+    dictionary : mapping of str to str or collection of str
+        The right answers, target words, of each source word; none of these should have been
+        among the pairs that the map was fitted to.
+    csls : bool
+        Rank by CSLS, or else by cosine.
+    ks : sequence of int
+        For P@k.
+    candidates : int
+        Answers are sought among this many target words.
+    background : int
+        CSLS finds hubs by this many source words.
 
     Returns
     -------
     dict
         ``p1``, ``p5``, ``p10`` (0 … 1), ``skewness`` of how often candidates are among
-        somebody's ten nearest, and ``hub``, the share of words that have the largest hub.
+        somebody's nearest, ``hub``, the share of words that have the largest hub, and
+        ``coverage``, the share of the dictionary's words that could be asked: in the source
+        space, with an answer among the candidates.
+
+    Raises
+    ------
+    ValueError
+        If no word can be asked.
+
+    Examples
+    --------
+    >>> de = make_vectors(["hund", "katze"], [[0.0, 1.0], [1.0, 0.0]])
+    >>> en = make_vectors(["cat", "dog"], [[0.0, 1.0], [1.0, 0.0]])
+    >>> gold = {"hund": "cat", "katze": ["cat", "tomcat"], "maus": "mouse"}
+    >>> evaluate(np.eye(2), de, en, gold, ks=[1])["p1"]
+    0.5
     """
-    _check_bridge(spaces, linear_map)
-    rows, gold = spaces.queries(split)
-    if not len(rows):
-        raise ValueError(f"the dictionary has no word in the split {split!r}")
-    ranked = top_candidates(translation_scores(spaces, linear_map, rows, use_csls), 10)
-    precision = precision_at_k(ranked, gold)
-    hubs = hubness(ranked, len(spaces.candidates))
+    for name, space in (("source", source), ("target", target)):
+        if not isinstance(space, KeyedVectors):
+            raise TypeError(f"{name} must be KeyedVectors, got {shown(space)}")
+    check_choice("csls", csls, (True, False))
+    check_count("candidates", candidates), check_count("background", background)
+    if not isinstance(W, LinearMap):
+        W = LinearMap(W, np.zeros(target.vector_size, dtype=np.float32))
+    answers = _answers(dictionary)
+    rows, gold = [], []
+    for word, items in answers.items():
+        found = {target.key_to_index.get(item, candidates) for item in items}
+        if word in source and (known := {row for row in found if row < candidates}):
+            rows.append(source.key_to_index[word])
+            gold.append(known)
+    if not rows:
+        raise ValueError(
+            f"no word of the dictionary ({len(answers)} words, {shown(list(answers)[:3])}) is in "
+            "the source space and has an answer among the candidates"
+        )
+    among = target.vectors[:candidates]
+    density = candidate_density(among, W(source.vectors[:background])) if csls else None
+    ranked = nearest_candidates(W(source.vectors[rows]), among, max(ks, default=1), density)
+    hubs = hubness(ranked, len(among))
     return {
-        **{f"p{k}": value for k, value in precision.items()},
+        **{f"p{k}": value for k, value in precision_at_k(ranked, gold, ks).items()},
         "skewness": hubs["skewness"],
         "hub": hubs["largest"],
+        "coverage": len(rows) / len(answers),
     }
+
+
+def _answers(dictionary: Mapping[str, str | Collection[str]]) -> dict[str, list[str]]:
+    if not isinstance(dictionary, Mapping):
+        raise TypeError(
+            'dictionary must map each word to its answers, as {"Hund": ["dog"]}; got '
+            f"{shown(dictionary)}"
+        )
+    return {
+        word: [items] if isinstance(items, str) else check_texts(f"dictionary[{word!r}]", items)
+        for word, items in dictionary.items()
+    }
+
+
+def evaluate_map(
+    spaces: Bilingual, linear_map: LinearMap, split: str = "test", use_csls: bool = True
+) -> dict[str, float]:
+    """`evaluate` on the dictionary words of a split, all of which can be asked."""
+    _check_bridge(spaces, linear_map)
+    words = spaces.dictionary.subset(split).translations
+    if not words:
+        raise ValueError(f"the dictionary has no word in the split {split!r}")
+    found = evaluate(linear_map, spaces.source, spaces.target, words, use_csls)
+    del found["coverage"]
+    return found
 
 
 def translate(
@@ -186,12 +260,12 @@ def translate(
         If the word has no vector; the message names near matches.
     """
     _check_bridge(spaces, linear_map)
-    if not isinstance(word, str):
-        raise TypeError(f"word must be a text, got {shown(word)}")
     check_count("k", k)
     require_word(spaces.source, word)
-    rows = np.array([spaces.source.key_to_index[word]])
-    found = translation_scores(spaces, linear_map, rows, use_csls)
+    mapped = linear_map(spaces.source.vectors[[spaces.source.key_to_index[word]]])
+    found = cosine_scores(mapped, spaces.candidates)
+    if use_csls:
+        found = csls(found, _density(spaces, linear_map))
     best = top_candidates(found, k)[0]
     return [(spaces.target.index_to_key[row], float(found[0, row])) for row in best]
 
