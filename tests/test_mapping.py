@@ -199,7 +199,7 @@ def test_precision_and_ranking(seed, k):
 
 
 def test_retrieval_errors():
-    with pytest.raises(ValueError, match="gold sets"):
+    with pytest.raises(ValueError, match="gold must have 2 sets"):
         retrieval.precision_at_k(np.zeros((2, 10), int), [{1}])
     with pytest.raises(ValueError, match="needs 10 candidates"):
         retrieval.precision_at_k(np.zeros((1, 5), int), [{1}])
@@ -451,7 +451,7 @@ def test_bad_calls_of_the_bridge_say_what_came():
         evaluate_map(spaces, bridge, "dev")
     with pytest.raises(ValueError, match="normalisation must be one of"):
         load_bilingual("centre")
-    with pytest.raises(ValueError, match="lower min_count"):
+    with pytest.raises(ValueError, match="min_count must be lower"):
         load_bilingual("none", 10**7)
 
 

@@ -86,7 +86,7 @@ def test_what_cannot_be_asked_is_told():
     gold = {"w0": ["W0", "nowhere"], "w1": "nowhere", "unknown": "W1", "w399": "W399"}
     assert evaluate(near, source, target, gold)["coverage"] == 0.5
     assert evaluate(near, source, target, gold, candidates=300)["coverage"] == 0.25
-    with pytest.raises(ValueError, match="no word of the dictionary"):
+    with pytest.raises(ValueError, match="dictionary must have a word"):
         evaluate(near, source, target, {"unknown": "W1"})
     with pytest.raises(TypeError, match="dictionary must map"):
         evaluate(near, source, target, ["w0"])

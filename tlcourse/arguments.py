@@ -113,8 +113,61 @@ def check_choice(name: str, value: Any, known: Collection[Any]) -> Any:
     return value
 
 
+def check_counts(name: str, value: Any, most: int | None = None) -> list[int]:
+    """Several whole numbers, at least one of them, each at least 1 and at most ``most``.
+
+    Examples
+    --------
+    >>> check_counts("ks", (1, 0))
+    Traceback (most recent call last):
+    ValueError: each of ks must be a whole number, at least 1; got 0
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be several whole numbers, as (1, 5, 10); got {shown(value)}")
+    found = [check_count(f"each of {name}", item, most=most) for item in value]
+    if not found:
+        raise ValueError(f"{name} is empty; give at least one number, got {shown(value)}")
+    return found
+
+
+def check_kind(name: str, value: Any, kind: type | tuple[type, ...], wanted: str = "") -> Any:
+    """An object of a class, or of one of several.
+
+    Examples
+    --------
+    >>> check_kind("spaces", 3, dict, "two spaces, as `load_bilingual` gives them")
+    Traceback (most recent call last):
+    TypeError: spaces must be two spaces, as `load_bilingual` gives them; got 3
+    """
+    if not isinstance(value, kind):
+        wanted = wanted or f"of type {getattr(kind, '__name__', kind)}"
+        raise TypeError(f"{name} must be {wanted}; got {shown(value)}")
+    return value
+
+
+def check_text(name: str, value: Any, least: int = 0) -> str:
+    """A text, of ``least`` characters that are no white space.
+
+    Examples
+    --------
+    >>> check_text("word", " ", least=1)
+    Traceback (most recent call last):
+    ValueError: word must not be empty, got ' '
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, got {shown(value)}")
+    if len(value.strip()) < least:
+        raise ValueError(f"{name} must not be empty, got {shown(value)}")
+    return value
+
+
 def check_array(
-    name: str, value: Any, shape: Sequence[int | str] | None = None, *, least: int = 0
+    name: str,
+    value: Any,
+    shape: Sequence[int | str] | None = None,
+    *,
+    least: int = 0,
+    finite: bool = True,
 ) -> np.ndarray:
     """An array of finite numbers; NumPy, torch, pandas and lists are taken alike.
 
@@ -126,6 +179,8 @@ def check_array(
         A length for each axis; a letter stands for any length.
     least : int
         Rows at least.
+    finite : bool
+        Refuse NaN and infinity.
 
     Returns
     -------
@@ -146,9 +201,7 @@ def check_array(
         raise TypeError(
             f"{name} must be an array of numbers{wanted}; got {shown(value)}"
         ) from fault
-    if found.dtype == object or not (
-        np.issubdtype(found.dtype, np.number) or found.dtype == np.bool_
-    ):
+    if found.dtype.kind not in "biuf":  # no objects, texts, dates, complex numbers
         raise TypeError(f"{name} must be an array of numbers{wanted}; got {shown(value)}")
     if shape is not None and (
         found.ndim != len(shape)
@@ -157,10 +210,11 @@ def check_array(
             for want, have in zip(shape, found.shape, strict=True)
         )
     ):
-        raise ValueError(f"{name} must be an array of numbers{wanted}, got shape {found.shape}")
+        came = f"shape {found.shape}" if found.ndim else shown(value)
+        raise ValueError(f"{name} must be an array of numbers{wanted}, got {came}")
     if found.ndim and len(found) < least:
         raise ValueError(f"{name} needs at least {least} rows, got {len(found)}")
-    if np.issubdtype(found.dtype, np.inexact) and not np.isfinite(found).all():
+    if finite and np.issubdtype(found.dtype, np.inexact) and not np.isfinite(found).all():
         places = np.argwhere(~np.isfinite(found))
         raise ValueError(
             f"{name} must be finite; it holds NaN or infinity at {len(places)} places, the first "

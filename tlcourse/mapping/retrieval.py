@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import skew
 
-from tlcourse.arguments import check_array, check_choice, check_count, shown
+from tlcourse.arguments import (
+    check_array,
+    check_choice,
+    check_count,
+    check_counts,
+    check_kind,
+    shown,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +101,7 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     import torch
 
     kind = np.result_type(array, np.float32)
-    return torch.from_numpy(np.require(array, kind, "W"))  # a copy of what torch must not write to
+    return torch.from_numpy(np.require(array, kind, ["C", "W"]))  # what torch can take
 
 
 def _largest(scores: torch.Tensor, k: int, width: int = 100) -> tuple[torch.Tensor, torch.Tensor]:
@@ -238,16 +245,13 @@ def precision_at_k(
     {1: 0.5, 2: 1.0}
     """
     ranked = _check_ranked(ranked)
-    ks = [check_count("each of ks", k) for k in ks]
-    if not ks:
-        raise ValueError("ks is empty: name at least one k, such as (1, 5, 10)")
-    if not isinstance(gold, Sequence):
-        raise TypeError(f"gold must be a sequence of sets, got {shown(gold)}")
+    ks = check_counts("ks", ks)
+    check_kind("gold", gold, (list, tuple), "a list of sets")
     for row, answers in enumerate(gold):
         if isinstance(answers, (str, bytes)) or not isinstance(answers, Collection):
             raise TypeError(f"gold must be sets of numbers; number {row} is {shown(answers)}")
     if len(ranked) != len(gold):
-        raise ValueError(f"{len(ranked)} ranked rows, but {len(gold)} gold sets")
+        raise ValueError(f"gold must have {len(ranked)} sets, one a ranked row; got {len(gold)}")
     if ranked.shape[1] < max(ks):
         raise ValueError(f"P@{max(ks)} needs {max(ks)} candidates a row, got {ranked.shape[1]}")
     ranks = [

@@ -9,7 +9,15 @@ from functools import lru_cache
 import numpy as np
 from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_choice, check_count, check_texts, shown
+from tlcourse.arguments import (
+    check_array,
+    check_choice,
+    check_count,
+    check_counts,
+    check_kind,
+    check_texts,
+    shown,
+)
 from tlcourse.data.dictionary import Dictionary, load_dictionary
 from tlcourse.embeddings.vectors import load_glove, load_vectors, make_vectors, require_word
 from tlcourse.mapping.linear_map import LinearMap
@@ -84,7 +92,6 @@ class Bilingual:
         return self.source.vectors[left], self.target.vectors[right]
 
 
-@lru_cache(maxsize=4)
 def load_bilingual(normalisation: str = "unit+centre", min_count: int = 20) -> Bilingual:
     """Our Chinese vectors, GloVe, and CC-CEDICT between them.
 
@@ -96,7 +103,12 @@ def load_bilingual(normalisation: str = "unit+centre", min_count: int = 20) -> B
         Dictionary words must occur this often in our Chinese corpus: a vector made of
         five occurrences is mostly noise. Lower it to see; coverage says what it costs.
     """
-    check_choice("normalisation", normalisation, NORMALISATIONS)  # before half a minute's loading
+    check_choice("normalisation", normalisation, NORMALISATIONS)
+    return _shipped(normalisation, check_count("min_count", min_count, 0))
+
+
+@lru_cache(maxsize=4)
+def _shipped(normalisation: str, min_count: int) -> Bilingual:
     return between(load_vectors("zh"), normalisation, min_count)
 
 
@@ -106,14 +118,15 @@ def between(
     """The same as `load_bilingual`, for Chinese vectors of your own (with counts)."""
     check_choice("normalisation", normalisation, NORMALISATIONS)
     check_count("min_count", min_count, 0)
+    check_kind("chinese", chinese, KeyedVectors, "KeyedVectors")
     english = load_glove()
     words = chinese.index_to_key
     frequent = {word for word in words if chinese.get_vecattr(word, "count") >= min_count}
     dictionary = load_dictionary().restrict(frequent, set(english.index_to_key[:CANDIDATES]))
     if not len(dictionary):
         raise ValueError(
-            f"no dictionary word is among the {len(words):,} Chinese words and occurs {min_count} "
-            "times: lower min_count, or take vectors of more words"
+            f"no dictionary word is among the {len(words):,} words of chinese and occurs "
+            f"{min_count} times: min_count must be lower, or the vectors of more words"
         )
     return Bilingual(
         make_vectors(words, normalise_space(chinese.vectors, normalisation)),
@@ -124,15 +137,9 @@ def between(
 
 
 def _check_bridge(spaces: Bilingual, linear_map: LinearMap) -> None:
-    if not isinstance(spaces, Bilingual):
-        raise TypeError(
-            f"spaces must be a Bilingual, as `load_bilingual` gives it; got {shown(spaces)}"
-        )
-    if not isinstance(linear_map, LinearMap):
-        raise TypeError(
-            "linear_map must be a LinearMap, as `tlcourse.mapping.fit` gives it (the whole map, "
-            f"not its W); got {shown(linear_map)}"
-        )
+    check_kind("spaces", spaces, Bilingual, "a Bilingual, as `load_bilingual` gives it")
+    wanted = "a LinearMap, as `tlcourse.mapping.fit` gives it (the whole map, not its W)"
+    check_kind("linear_map", linear_map, LinearMap, wanted)
 
 
 @lru_cache(maxsize=8)
@@ -194,12 +201,16 @@ def evaluate(
     0.5
     """
     for name, space in (("source", source), ("target", target)):
-        if not isinstance(space, KeyedVectors):
-            raise TypeError(f"{name} must be KeyedVectors, got {shown(space)}")
+        check_kind(name, space, KeyedVectors, "KeyedVectors")
     check_choice("csls", csls, (True, False))
-    check_count("candidates", candidates), check_count("background", background)
-    if not isinstance(W, LinearMap):
-        W = LinearMap(W, np.zeros(target.vector_size, dtype=np.float32))
+    candidates, background = (
+        check_count("candidates", candidates),
+        check_count("background", background),
+    )
+    ks = check_counts("ks", ks)
+    shape = (source.vector_size, target.vector_size)
+    matrix = check_array("W", W.W if isinstance(W, LinearMap) else W, shape)
+    bridge = W if isinstance(W, LinearMap) else LinearMap(matrix, np.zeros(shape[1], np.float32))
     answers = _answers(dictionary)
     rows, gold = [], []
     for word, items in answers.items():
@@ -209,12 +220,12 @@ def evaluate(
             gold.append(known)
     if not rows:
         raise ValueError(
-            f"no word of the dictionary ({len(answers)} words, {shown(list(answers)[:3])}) is in "
-            "the source space and has an answer among the candidates"
+            "dictionary must have a word that the source space has, with an answer among the "
+            f"candidates; got {len(answers)} words: {shown(dict(dictionary))}"
         )
     among = target.vectors[:candidates]
-    density = candidate_density(among, W(source.vectors[:background])) if csls else None
-    ranked = nearest_candidates(W(source.vectors[rows]), among, max(ks, default=1), density)
+    density = candidate_density(among, bridge(source.vectors[:background])) if csls else None
+    ranked = nearest_candidates(bridge(source.vectors[rows]), among, max(ks), density)
     hubs = hubness(ranked, len(among))
     return {
         **{f"p{k}": value for k, value in precision_at_k(ranked, gold, ks).items()},
@@ -225,11 +236,9 @@ def evaluate(
 
 
 def _answers(dictionary: Mapping[str, str | Collection[str]]) -> dict[str, list[str]]:
-    if not isinstance(dictionary, Mapping):
-        raise TypeError(
-            'dictionary must map each word to its answers, as {"Hund": ["dog"]}; got '
-            f"{shown(dictionary)}"
-        )
+    wanted = 'a mapping of each word to its answers, as {"Hund": ["dog"]}'
+    check_kind("dictionary", dictionary, Mapping, wanted)
+    check_texts("the words of dictionary", dictionary)
     return {
         word: [items] if isinstance(items, str) else check_texts(f"dictionary[{word!r}]", items)
         for word, items in dictionary.items()
@@ -241,6 +250,7 @@ def evaluate_map(
 ) -> dict[str, float]:
     """`evaluate` on the dictionary words of a split, all of which can be asked."""
     _check_bridge(spaces, linear_map)
+    check_choice("use_csls", use_csls, (True, False))
     words = spaces.dictionary.subset(split).translations
     if not words:
         raise ValueError(f"the dictionary has no word in the split {split!r}")
@@ -261,6 +271,7 @@ def translate(
     """
     _check_bridge(spaces, linear_map)
     check_count("k", k)
+    check_choice("use_csls", use_csls, (True, False))
     require_word(spaces.source, word)
     mapped = linear_map(spaces.source.vectors[[spaces.source.key_to_index[word]]])
     found = cosine_scores(mapped, spaces.candidates)
