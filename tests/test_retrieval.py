@@ -34,7 +34,7 @@ def test_the_best_are_those_of_a_plain_sort(seed, kind, n, m, k):
     assert found.dtype == np.int64
     assert np.array_equal(np.take_along_axis(scores, found, axis=1), wanted)
     assert all(len(set(row)) == len(row) for row in found.tolist())
-    assert np.allclose(retrieval.mean_of_top(scores, k), wanted.mean(1), rtol=1e-5)
+    assert np.allclose(retrieval.mean_of_top(scores, k), wanted.mean(1), rtol=1e-5, atol=1e-3)
 
 
 @settings(max_examples=30, deadline=None)
@@ -88,7 +88,7 @@ def test_what_cannot_be_asked_is_told():
     assert evaluate(near, source, target, gold, candidates=300)["coverage"] == 0.25
     with pytest.raises(ValueError, match="dictionary must have a word"):
         evaluate(near, source, target, {"unknown": "W1"})
-    with pytest.raises(TypeError, match="dictionary must map"):
+    with pytest.raises(TypeError, match="dictionary must be a mapping"):
         evaluate(near, source, target, ["w0"])
     with pytest.raises(TypeError, match="target must be KeyedVectors"):
         evaluate(near, source, target.vectors, gold)

@@ -12,7 +12,14 @@ from functools import cache
 
 import numpy as np
 
-from tlcourse.arguments import check_choice, check_count, check_text, check_texts, documents_of, shown
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_documents,
+    check_text,
+    check_texts,
+    shown,
+)
 
 LANGUAGES = ("en", "zh")
 PAD, UNKNOWN = "<pad>", "<unk>"
@@ -100,7 +107,7 @@ class Vocabulary:
         >>> vocabulary.words
         ('<pad>', '<unk>', 'a', 'book', 'film')
         """
-        documents = documents_of("documents", documents)
+        documents = check_documents("documents", documents)
         check_count("min_count", min_count)
         if max_words is not None:
             check_count("max_words", max_words)
@@ -141,7 +148,7 @@ class Vocabulary:
             int64, shape (n,); at least 1, an empty document counts as one unknown word.
         """
         check_count("max_length", max_length)
-        documents = documents_of("documents", documents)
+        documents = check_documents("documents", documents)
         ids = np.zeros((len(documents), max_length), dtype=np.int64)
         lengths = np.ones(len(documents), dtype=np.int64)
         for row, tokens in enumerate(documents):

@@ -25,10 +25,10 @@ from tlcourse.arguments import (
     check_array,
     check_choice,
     check_count,
+    check_documents,
     check_kind,
     check_text,
     check_texts,
-    documents_of,
     shown,
 )
 from tlcourse.data.sources import fetch
@@ -284,7 +284,7 @@ def document_averages(documents: Sequence[Sequence[str]], vectors: KeyedVectors)
 
     No documents give no rows: shape (0, d).
     """
-    documents = documents_of("documents", documents)
+    documents = check_documents("documents", documents)
     _check_vectors(vectors)
     averages = np.zeros((len(documents), vectors.vector_size), dtype=np.float32)
     for row, tokens in enumerate(documents):

@@ -192,15 +192,14 @@ def _ranked(
     rows: np.ndarray, others: np.ndarray, k: int, chunk: int, density: np.ndarray | None = None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """For each chunk of rows the k largest cosines (or ``2 cos - density``) and their places."""
-    import torch
-
     kind = np.result_type(rows, others, np.float32)
     left, right = (_tensor(unit_rows(E).astype(kind, copy=False)) for E in (rows, others))
     right = right.T.contiguous()
     crowding = None if density is None else _tensor(density.astype(kind))
     for part in left.split(chunk):
-        plain = crowding is None
-        scores = part @ right if plain else torch.addmm(crowding, part, right, beta=-1, alpha=2)
+        scores = part @ right
+        if crowding is not None:
+            scores.mul_(2).sub_(crowding)
         yield _largest(scores, min(k, len(others)))
 
 
@@ -223,8 +222,7 @@ def csls(scores: np.ndarray, density: np.ndarray, k: int = 10) -> np.ndarray:
     """
     r_x = mean_of_top(scores, k)
     scores = check_array("scores", scores)
-    density = check_array("density", density, (scores.shape[1],))
-    return 2 * scores - r_x[:, None] - density[None, :]
+    return 2 * scores - r_x[:, None] - check_array("density", density, (scores.shape[1],))
 
 
 def precision_at_k(
@@ -246,8 +244,7 @@ def precision_at_k(
     """
     ranked = _check_ranked(ranked)
     ks = check_counts("ks", ks)
-    check_kind("gold", gold, (list, tuple), "a list of sets")
-    for row, answers in enumerate(gold):
+    for row, answers in enumerate(check_kind("gold", gold, (list, tuple), "a list of sets")):
         if isinstance(answers, (str, bytes)) or not isinstance(answers, Collection):
             raise TypeError(f"gold must be sets of numbers; number {row} is {shown(answers)}")
     if len(ranked) != len(gold):
@@ -289,9 +286,8 @@ def hubness(ranked: np.ndarray, candidates: int) -> dict[str, float]:
             "from 0: candidates must be the number of rows that were ranked"
         )
     times = np.bincount(ranked.ravel(), minlength=candidates)
-    uneven = times.min() < times.max()
-    largest = float(times.max() / len(ranked))
-    return {"skewness": float(skew(times)) if uneven else 0.0, "largest": largest}
+    uneven = float(skew(times)) if times.min() < times.max() else 0.0
+    return {"skewness": uneven, "largest": float(times.max() / len(ranked))}
 
 
 def _check_ranked(ranked: np.ndarray) -> np.ndarray:
