@@ -21,7 +21,6 @@ from tests.doors import (
     number,
     seed,
     share,
-    tensor,
     text,
     texts,
 )

@@ -246,15 +246,23 @@ def test_the_house_stays_small(folder, most):
     assert sum(_lines(folder).values()) <= most
 
 
-def test_the_readmes_snippet_does_what_it_says():
+def test_the_readmes_calls_work_on_a_readers_own_data(tmp_path, monkeypatch):
     text = (ROOT / "README.md").read_text(encoding="utf8")
-    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
-    *lines, last = snippet.strip().splitlines()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 4
+    rows = [f"{word} film number {row},{stars}" for row in range(30) for word, stars in (("good", 5), ("bad", 1))]  # fmt: skip
+    (tmp_path / "reviews.csv").write_text("\n".join(["review,stars", *rows]), encoding="utf8")
+    monkeypatch.chdir(tmp_path)
     space: dict = {}
-    exec("\n".join(lines), space)
-    found = [word for word, _ in eval(last.split("#")[0].strip(), space)]
-    assert found == re.findall(r"\('(\w+)', …\)", last)
-    assert space["bridge"].W.shape == (100, 50)
+    found = []
+    for block in blocks:
+        *lines, last = ast.parse(block).body
+        exec(compile(ast.Module(lines, []), "README.md", "exec"), space)
+        found.append(eval(compile(ast.Expression(last.value), "README.md", "eval"), space))
+    assert (tmp_path / "my-classifier" / "model.safetensors").is_file()
+    assert len(found[1].loss) == 30
+    assert found[2][0] in ("good", "bad")
+    assert set(found[3]) >= {"p1", "p5", "p10", "coverage"}
 
 
 def test_the_readme_tells_every_command():
