@@ -1,4 +1,4 @@
-"""What a run has to itself: random numbers, the order of its rows, a device, and what stops it."""
+"""What a run has to itself: random numbers, order of rows, device, rates, and what stops it."""
 
 from __future__ import annotations
 
@@ -153,3 +153,20 @@ def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Ten
 
     while True:
         yield from torch.randperm(n, generator=generator).split(size)
+
+
+def linear_schedule(steps: int, warmup: int) -> Callable[[int], float]:
+    """The factor of the rate that rises in a line over ``warmup`` steps and falls in a line to 0.
+
+    Examples
+    --------
+    >>> [linear_schedule(4, 2)(step) for step in range(4)]
+    [0.0, 0.5, 1.0, 0.5]
+    """
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / max(1, warmup)
+        return max(0.0, (steps - step) / max(1, steps - warmup))
+
+    return factor

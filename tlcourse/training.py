@@ -19,6 +19,7 @@ from tlcourse.runtime import check_settings as check_settings
 from tlcourse.runtime import check_trains as check_trains
 from tlcourse.runtime import choose_device as choose_device
 from tlcourse.runtime import device_of as device_of
+from tlcourse.runtime import linear_schedule as linear_schedule
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +37,14 @@ class History:
         The loss's named parts at each step, NaN where a step had none of that name.
     checks : list of dict
         What ``on_check`` returned, each with its ``step``.
+    weights : dict of str to float
+        The tasks' weights at the end, where there are several tasks; their mean is 1.
     """
 
     loss: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
     checks: list[dict[str, float]] = field(default_factory=list)
+    weights: dict[str, float] = field(default_factory=dict)
 
     def add(self, loss: float, parts: Mapping[str, float]) -> None:
         """Keep a step's loss and its parts."""
@@ -153,23 +157,6 @@ def train(
         if progress is not None:
             progress((step + 1) / steps)
     return history
-
-
-def linear_schedule(steps: int, warmup: int) -> Callable[[int], float]:
-    """The factor of the rate that rises in a line over ``warmup`` steps and falls in a line to 0.
-
-    Examples
-    --------
-    >>> [linear_schedule(4, 2)(step) for step in range(4)]
-    [0.0, 0.5, 1.0, 0.5]
-    """
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return step / max(1, warmup)
-        return max(0.0, (steps - step) / max(1, steps - warmup))
-
-    return factor
 
 
 def train_classifier(
