@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertForTokenClassification, BertTokenizer
+from transformers import BertForTokenClassification, PreTrainedTokenizerBase
 
 from experiments.bert import judged_scores, steps_for
 from experiments.bert_models import DROPOUT, NAME, SHAPE, VECTORS, new_model
@@ -40,7 +40,7 @@ def _reviews() -> TextDataset:
 
 
 @lru_cache(maxsize=1)
-def tokenizer() -> BertTokenizer:
+def tokenizer() -> PreTrainedTokenizerBase:
     """The own BERT's."""
     return bert.load_tokenizer(NAME)
 

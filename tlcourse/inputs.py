@@ -49,7 +49,7 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
             f"{given[0]} and attention_mask need the same shape (n, length), n at least 1; got "
             f"{tuple(values.shape)} and {tuple(mask.shape)}"
         )
-    tables = next((part for part in model.modules() if hasattr(part, "word_embeddings")), None)
+    tables: Any = next((part for part in model.modules() if hasattr(part, "word_embeddings")), None)
     if given == ["inputs_embeds"]:
         if tables is not None:
             raise ValueError(

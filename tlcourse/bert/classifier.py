@@ -31,7 +31,7 @@ from tlcourse.bert.models import (
 )
 from tlcourse.bert.tuning import fine_tune
 from tlcourse.finetuning.layers import body_of
-from tlcourse.inputs import readable
+from tlcourse.inputs import Inputs, readable
 from tlcourse.scores import scores
 from tlcourse.training import History, Progress, choose_device, predict
 
@@ -255,7 +255,7 @@ def tune(
     tokenizer.model_max_length = max_length
     model = choose_method(plain, method, frozen).to(choose_device(device))
     found = TextClassifier(model, tokenizer, names, max_length)
-    inputs = encode(tokenizer, texts, max_length)
+    inputs: Inputs = encode(tokenizer, texts, max_length)
     depth, width = frozen_depth(model), plain.config.hidden_size
     if learning_rate is None:
         learning_rate = min(3e-4 * (384 / width) ** 3, 1e-3)
@@ -263,7 +263,8 @@ def tune(
             learning_rate *= 10
     pre = None
     if source is not None:
-        head = load_model(AutoModelForMaskedLM, place, seed=seed)
+        kind: Any = AutoModelForMaskedLM
+        head = load_model(kind, place, seed=seed)
         pre = MaskedSource(model, head, tokenizer, encode(tokenizer, source, max_length))
     part: Any = model
     if depth and 4 * width * inputs["input_ids"].numel() <= _CACHE:

@@ -12,9 +12,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tlcourse.arguments import check_choice, check_count
+from tlcourse.bert.models import draws_of
 from tlcourse.finetuning.layers import body_of, freeze, layers_of
 from tlcourse.inputs import Inputs, by_length, check_inputs, take
-from tlcourse.training import Stream
 
 TUNING_METHODS = ("full", "LoRA", "BitFit", "last layer", "head")
 _LORA = ("query", "value", "q_lin", "v_lin")
@@ -75,8 +75,7 @@ def _with_lora(model: PreTrainedModel) -> nn.Module:
         for part in (*pooler, *(part for part in model.children() if id(part) not in inside))
         if any(value.requires_grad for value in part.parameters())
     ]
-    draws = getattr(model, "draws", None) or Stream(0)
-    with draws, warnings.catch_warnings():  # of what peft calls in transformers
+    with draws_of(model), warnings.catch_warnings():  # of what peft calls in transformers
         warnings.simplefilter("ignore", FutureWarning)
         return get_peft_model(
             model, LoraConfig(r=8, lora_alpha=16, target_modules=matrices, modules_to_save=heads)

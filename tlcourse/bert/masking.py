@@ -97,7 +97,7 @@ class Documents:
         return sizes / sizes.sum()
 
 
-def encode_documents(texts: Sequence[str], tokenizer: BertTokenizer) -> Documents:
+def encode_documents(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Documents:
     """Cut texts into clauses at their punctuation, and clauses into pieces.
 
     Raises
@@ -185,7 +185,7 @@ def draw_pairs(
     return pairs
 
 
-def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: BertTokenizer) -> dict[str, Any]:
+def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Put ``[CLS] A [SEP] B [SEP]`` together, pad, and mask 15 % of the pieces.
 
     Of the chosen pieces the library's collator makes 80 % ``[MASK]``, 10 % another piece and
@@ -212,7 +212,7 @@ def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: BertTokenizer) -> 
 
 
 def masked_batches(
-    documents: Documents, tokenizer: BertTokenizer, n: int, max_length: int, batch_size: int = 64
+    documents: Documents, tokenizer: PreTrainedTokenizerBase, n: int, max_length: int, batch_size: int = 64
 ) -> list[dict[str, Any]]:
     """The same masked sentence pairs each time, to judge a model on; see `draw_pairs`."""
     check_count("batch_size", batch_size)
