@@ -222,14 +222,17 @@ def tuned_accuracy(model: BertForPreTraining, tokenizer: PreTrainedTokenizerBase
         classifier.bert.load_state_dict(model.bert.state_dict(), strict=False)  # no pooler
         fine_tune(
             classifier, encode(tokenizer, train.texts, TUNED["max_length"]),
-            torch.from_numpy(train.labels), steps=50, learning_rate=1e-3, seed=seed,
+            torch.from_numpy(train.labels), steps=50, learning_rate=1e-3, seed=seed, device="cpu",
         )  # fmt: skip
         right.append((predict(classifier, texts).argmax(1) == judged.labels).mean())
     return round(float(np.mean(right)), 4)
 
 
 def save(
-    model: BertForPreTraining, tokenizer: PreTrainedTokenizerBase, about: dict[str, Any], target: Path
+    model: BertForPreTraining,
+    tokenizer: PreTrainedTokenizerBase,
+    about: dict[str, Any],
+    target: Path,
 ) -> None:
     """Write a model's folder, in half precision, whole or not at all."""
     unfinished = target.with_name(target.name + ".tmp")

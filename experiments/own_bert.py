@@ -105,7 +105,7 @@ def _tuned(
     layers.freeze(model, frozen)
     bert.fine_tune(
         *layers.above(model, inputs, frozen), labels,
-        steps=steps, learning_rate=learning_rate, seed=seed, progress=progress,
+        steps=steps, learning_rate=learning_rate, seed=seed, device="cpu", progress=progress,
     )  # fmt: skip
     return model
 
@@ -216,7 +216,7 @@ def first_steps(
     tenths = range(0, steps + 1, steps // 10)
     history = pretrain(
         model, _documents("train"), tokenizer(), stages=[(steps, 8, 48)],
-        learning_rate=learning_rate, warmup=20, seed=seed, check_at=tenths,
+        learning_rate=learning_rate, warmup=20, seed=seed, device="cpu", check_at=tenths,
         on_check=lambda step: pretraining_scores(model, _masked()), progress=progress,
     )  # fmt: skip
     last = history.checks[-1]

@@ -188,9 +188,9 @@ def test_what_was_frozen_before_stays_frozen(place):
         after = layers_of(trained)["layer 2"]
         assert not any(value.requires_grad for value in after.parameters()), method
         assert all(torch.equal(value, low[name]) for name, value in _weights(after).items())
-        assert any(
-            value.requires_grad for value in layers_of(trained)["layer 1"].parameters()
-        ), "and what trained before the run trains behind it"
+        assert any(value.requires_grad for value in layers_of(trained)["layer 1"].parameters()), (
+            "and what trained before the run trains behind it"
+        )
 
 
 def test_gradual_unfreezing_goes_from_the_top(place):
@@ -299,7 +299,10 @@ def test_labels_are_texts_or_whole_numbers_and_come_back_as_they_were(place, tmp
 def test_a_run_can_be_watched_and_stopped(place):
     shares = []
     clf = _tune(
-        place, progress=shares.append, check_at=(0, 4), on_check=lambda clf: clf.scores(TEXTS, LABELS)
+        place,
+        progress=shares.append,
+        check_at=(0, 4),
+        on_check=lambda clf: clf.scores(TEXTS, LABELS),
     )
     assert shares == [0.25, 0.5, 0.75, 1.0]
     assert [check["step"] for check in clf.history.checks] == [0, 4]
@@ -367,7 +370,10 @@ def test_inputs_labels_and_model_meet_on_one_device(place, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "item", lambda self: 0.0)
     # It looks whether there is any padding, and on meta nothing is there to look at.
     monkeypatch.setattr(masking_utils, "_ignore_bidirectional_mask_sdpa", lambda *_: False)
-    for kind in (AutoModelForSequenceClassification, mean_classifier(config_of(place)["model_type"])):
+    for kind in (
+        AutoModelForSequenceClassification,
+        mean_classifier(config_of(place)["model_type"]),
+    ):
         model = bert.load_model(kind, place)
         tokenizer = bert.load_tokenizer(place)
         inputs = bert.encode(tokenizer, TEXTS, 12)
@@ -408,6 +414,8 @@ def test_names_and_choices_are_checked(place, tmp_path):
         ({"factor": 0.0}, "factor must be above 0"),
         ({"lam": 2.0}, "lam must lie between 0 and 1"),
         ({"steps": 0}, "steps must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"texts": [], "labels": []}, "texts needs at least 1 text"),
     ):
         with pytest.raises(ValueError, match=words):
             _tune(place, **options)
@@ -417,3 +425,7 @@ def test_names_and_choices_are_checked(place, tmp_path):
         bert.load_model(AutoModel, str(tmp_path))
     with pytest.raises(TypeError, match="put it into a list"):
         split_pairs("texts", "one text")
+    model = bert.load_model(AutoModelForSequenceClassification, place)
+    for some, given, words in ((model, TEXTS, "inputs must be a mapping"), ("minilm", {}, "model must be")):
+        with pytest.raises(TypeError, match=words):
+            bert.fine_tune(some, given, [0, 1] * 3, steps=1, learning_rate=1e-3)

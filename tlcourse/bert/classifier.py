@@ -15,12 +15,11 @@ from torch import nn
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
-    PreTrainedTokenizerBase,
 )
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_choice, check_count, shown
 from tlcourse.bert.layers import TUNING_METHODS, above, choose_method, frozen_depth
-from tlcourse.bert.masking import MaskedSource
 from tlcourse.bert.models import (
     config_of,
     encode,
@@ -29,7 +28,7 @@ from tlcourse.bert.models import (
     mean_classifier,
     split_pairs,
 )
-from tlcourse.bert.tuning import fine_tune
+from tlcourse.bert.tuning import MaskedSource, fine_tune
 from tlcourse.finetuning.layers import body_of
 from tlcourse.inputs import Inputs, readable
 from tlcourse.scores import scores
@@ -59,7 +58,7 @@ class TextClassifier:
     def __init__(
         self,
         model: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         label_names: Sequence[str] | Sequence[int],
         max_length: int,
     ) -> None:
@@ -236,6 +235,7 @@ def tune(
     """
     first, second = split_pairs("texts", texts)
     texts = first if second is None else [*zip(first, second, strict=True)]
+    check_count("batch_size", batch_size)
     check_choice("method", method, TUNING_METHODS)
     check_choice("pooling", pooling, POOLINGS)
     given = _plain(labels)

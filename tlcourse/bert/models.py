@@ -18,9 +18,9 @@ from transformers import (
     BertForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tlcourse.arguments import check_choice, check_count, check_texts, shown
@@ -86,7 +86,7 @@ def mean_classifier(family: str) -> type[MeanPooling]:
     return type(name, (MeanPooling, base), {"__doc__": f"`MeanPooling` of {family}."})
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str) -> Tokenizer:
     """The tokenizer of a checkpoint, see `tlcourse.bert.checkpoint_folder`.
 
     Raises
@@ -182,9 +182,7 @@ def draws_of(model: PreTrainedModel) -> Stream:
     return _DRAWS.get(model) or Stream(0)
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_length: int
-) -> dict[str, torch.Tensor]:
+def encode(tokenizer: Tokenizer, texts: Sequence[Any], max_length: int) -> dict[str, torch.Tensor]:
     """Texts, or pairs of texts, as padded rows of piece numbers.
 
     Parameters

@@ -12,18 +12,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import BertForPreTraining, PreTrainedTokenizerBase
+from transformers import BertForPreTraining
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_count, check_number
 from tlcourse.bert.masking import Documents, collate_pairs, draw_pairs
-from tlcourse.training import (
-    History,
-    Progress,
-    Stream,
-    check_settings,
-    choose_device,
-    train,
-)
+from tlcourse.training import History, Progress, Stream, check_settings, choose_device, train
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -78,7 +72,7 @@ class PretrainingLosses(torch.nn.Module):
 def pretrain(
     model: BertForPreTraining,
     documents: Documents,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     *,
     stages: Sequence[tuple[int, int, int]],
     learning_rate: float,
