@@ -218,7 +218,7 @@ def _forms(value: Any) -> Iterator[str]:
     yield repr(value)[:40]
     yield type(value).__name__
     if isinstance(value, str):
-        yield repr(value.partition(".")[0]) if value else "empty"
+        yield from (repr(value.partition(".")[0]), repr(value[0])) if value else ("empty",)
     if isinstance(value, (int, float)):
         yield from ("got ()", "and ()", "shape ()")
     if isinstance(value, list):
@@ -230,12 +230,20 @@ def _forms(value: Any) -> Iterator[str]:
         yield "NaN or infinity"
         if getattr(value, "ndim", 0) and not isinstance(value, str):
             yield str(np.unique(np.asarray(value))[:1].tolist())[:-1]
+    if isinstance(value, (list, tuple, set, dict)) or getattr(value, "ndim", 0):
+        yield from (f"got {len(value)}", f"{len(value)} ", f"and {len(value)}")
+        yield "[]" if not len(value) else ""
     if isinstance(value, (list, tuple, set, np.ndarray)):
-        yield f"got {len(value)}" if getattr(value, "ndim", 1) else ""
-        yield f"{len(value)} " if getattr(value, "ndim", 1) else ""
         for item in list(value)[:3]:
             yield repr(item)[:40]
-            yield from map(repr, item) if isinstance(item, tuple) else ()
+            if isinstance(item, (tuple, list)):
+                yield f"got {len(item)}"
+                yield f"({len(item)},)"
+                yield from map(repr, item)
+        yield f"({len(value)},)"
     if isinstance(value, dict):
+        for item in value.values():
+            if hasattr(item, "detach"):
+                yield from (f"got {len(item)}", f"got {int(np.min(np.asarray(item)))} …")
         yield from (repr(item)[:40] for item in value)
         yield from (repr(item)[:40] for item in value.values())

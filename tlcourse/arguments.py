@@ -132,9 +132,17 @@ def check_kind(name: str, value: Any, kind: type | tuple[type, ...], wanted: str
     TypeError: spaces must be two spaces, as `load_bilingual` gives them; got 3
     """
     if not isinstance(value, kind):
-        wanted = wanted or f"of type {getattr(kind, '__name__', kind)}"
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        named = " or ".join(getattr(item, "__name__", str(item)) for item in kinds)
+        wanted = wanted or f"of type {named}"
         raise TypeError(f"{name} must be {wanted}; got {shown(value)}")
     return value
+
+
+def check_kinds(**given: tuple[Any, Any]) -> None:
+    """Several of `check_kind`, as ``check_kinds(model=(model, Module), texts=(texts, Encoded))``."""
+    for name, (value, kind) in given.items():
+        check_kind(name, value, kind)
 
 
 def check_text(name: str, value: Any, least: int = 0) -> str:

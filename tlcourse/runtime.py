@@ -114,8 +114,8 @@ def check_settings(learning_rate: float, **counts: int | None) -> None:
     """Refuse a learning rate of 0 or less, and counts (steps, batch sizes) below 1."""
     check_number("learning_rate", learning_rate, above=0)
     for name, value in counts.items():
-        if value is not None:
-            check_count(name, value)
+        if value is not None or not name.startswith("source"):
+            check_count(name, value, least=name != "seed")
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:

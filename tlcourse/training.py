@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlcourse.arguments import check_array, check_count, check_labels, check_number
+from tlcourse.arguments import check_array, check_count, check_kind, check_labels, check_number
 from tlcourse.runtime import Cancelled as Cancelled
 from tlcourse.runtime import Progress as Progress
 from tlcourse.runtime import Stream as Stream
@@ -121,7 +121,15 @@ def train(
     """
     import torch
 
-    check_count("steps", steps, 0)
+    check_count("steps", steps, 0), check_count("seed", seed, 0)
+    steps_to_check = check_kind("check_at", check_at, Collection, "steps after which to check")
+    check_at = {check_count("each of check_at", step, 0) for step in steps_to_check}
+    for name, call in {
+        "on_check": on_check,
+        "after_step": after_step,
+        "progress": progress,
+    }.items():
+        check_kind(name, call, (Callable, type(None)), "a function")  # type: ignore[arg-type]
     history = History() if history is None else history
     stream = Stream(seed, device)
     base = [group["lr"] for group in optimizer.param_groups]

@@ -57,9 +57,9 @@ def checkpoint_folder(name: str | Path, weights: bool = True) -> str:
     elif isinstance(name, str) and _HUB.fullmatch(name):
         place = _from_hub(name, weights)
     else:
-        raise ValueError(f"no checkpoint {str(name)!r}: {_advice(str(name))}")
+        raise ValueError(f"no checkpoint of the name {str(name)!r}: {_advice(str(name))}")
     if not (Path(place) / "config.json").is_file():
-        raise ValueError(f"{name} must hold a checkpoint; it holds no config.json")
+        raise ValueError(f"name must be of a checkpoint, but {str(name)!r} holds no config.json")
     return place
 
 

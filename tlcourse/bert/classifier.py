@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from tlcourse.arguments import check_choice, check_count, shown
+from tlcourse.arguments import check_choice, check_count, check_kind, check_texts, shown
 from tlcourse.bert.layers import TUNING_METHODS, above, choose_method, frozen_depth
 from tlcourse.bert.models import (
     config_of,
@@ -135,7 +135,7 @@ def load_classifier(name: str | Path, device: str | torch.device = "auto") -> Te
     device : str or torch.device
         See `tlcourse.training.choose_device`.
     """
-    place, tokenizer = str(name), load_tokenizer(str(name))
+    tokenizer, place = load_tokenizer(name), str(name)
     model = load_model(_kind(place, config_of(place).get("pooling", "[CLS]")), place)
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
     whole = getattr(model.config, "whole_labels", False)
@@ -237,6 +237,9 @@ def tune(
     texts = first if second is None else [*zip(first, second, strict=True)]
     check_count("batch_size", batch_size)
     check_choice("method", method, TUNING_METHODS)
+    check_count("seed", seed, 0)
+    check_kind("on_check", on_check, (Callable, type(None)), "a function")  # type: ignore[arg-type]
+    source = None if source is None else check_texts("source", source)
     check_choice("pooling", pooling, POOLINGS)
     given = _plain(labels)
     names = sorted(set(given))
@@ -244,7 +247,7 @@ def tune(
         raise ValueError(f"labels must have {len(texts)} entries, one a text; got {len(given)}")
     if len(names) < 2:
         raise ValueError(f"labels must hold two classes or more, got {names}")
-    place, tokenizer = str(name), load_tokenizer(str(name))
+    tokenizer, place = load_tokenizer(name), str(name)
     plain = load_model(
         _kind(place, pooling), place, seed=seed,
         id2label={number: str(label) for number, label in enumerate(names)},

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from tlcourse.arguments import check_count, shown
+from tlcourse.arguments import check_count, check_kinds, shown
 from tlcourse.inputs import check_inputs
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedModel
-    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 _MAX_CHARACTERS = 120
 
@@ -30,7 +30,7 @@ def check_text(text: str) -> str:
         raise TypeError(f"the text must be one text, got {shown(text)}")
     text = unicodedata.normalize("NFKC", text).strip()  # first, since it can make a text longer
     if not text:
-        raise ValueError("the text is empty; type a sentence")
+        raise ValueError("the text is empty; it must be a sentence")
     if len(text) > _MAX_CHARACTERS:
         raise ValueError(
             f"the text has {len(text)} characters; at most {_MAX_CHARACTERS} can be shown"
@@ -63,11 +63,14 @@ def fill_mask(
     ValueError
         If the text is empty, too long or has no blank.
     """
+    check_kinds(model=(model, torch.nn.Module), tokenizer=(tokenizer, Tokenizer))
     text = re.sub(r"(?i)\[mask\]|_", tokenizer.mask_token, check_text(text))
     batch = tokenizer(text, return_tensors="pt").to(model.device)
     blanks = batch["input_ids"][0] == tokenizer.mask_token_id
     if not blanks.any():
-        raise ValueError("the text has no blank; write [MASK] or _ where a character is missing")
+        raise ValueError(
+            f"the text must have [MASK] or _ where a character is missing: no blank in {text!r}"
+        )
     check_count("top", top, 1, len(tokenizer) - len(tokenizer.all_special_ids))
     check_inputs(model, batch)
     model.eval()
@@ -107,6 +110,7 @@ def attention_maps(
     ValueError
         If the text is empty or too long, or the model keeps no weights.
     """
+    check_kinds(model=(model, torch.nn.Module), tokenizer=(tokenizer, Tokenizer))
     check_count("max_length", max_length, 3)  # below, the library does not cut at all
     batch = tokenizer(
         check_text(text), truncation=True, max_length=max_length, return_tensors="pt"

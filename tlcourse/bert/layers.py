@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from tlcourse.arguments import check_choice, check_count
+from tlcourse.arguments import check_choice, check_count, check_kind
 from tlcourse.bert.models import draws_of
 from tlcourse.finetuning.layers import body_of, freeze, layers_of
 from tlcourse.inputs import Inputs, by_length, check_inputs, take
@@ -45,8 +45,8 @@ def choose_method(
     Hu et al. (2022), LoRA; Ben Zaken et al. (2022), BitFit.
     """
     check_choice("method", method, TUNING_METHODS)
-    if method != "full" and frozen:
-        raise ValueError(f"frozen layers go with the method 'full', got {frozen} with {method!r}")
+    if method != "full" and frozen != 0:
+        raise ValueError(f"frozen must be 0 with the method {method!r}, got {frozen!r}")
     layers, body = layers_of(model), body_of(model)
     depth = len(layers) - 1
     freeze(model, {"last layer": depth - 1, "head": depth}.get(method, frozen))
@@ -78,6 +78,7 @@ def _with_lora(model: PreTrainedModel) -> nn.Module:
 
 def trainable_share(model: nn.Module) -> float:
     """The share of a model's parameters that train, 0 … 1."""
+    check_kind("model", model, nn.Module)
     sizes = [(item.numel(), item.requires_grad) for item in model.parameters()]
     return sum(size for size, trained in sizes if trained) / sum(size for size, _ in sizes)
 
@@ -118,6 +119,7 @@ def frozen_states(
     """
     _check_layers(model, layers)
     check_inputs(model, inputs)
+    check_count("batch_size", batch_size)
     model.eval()
     mask = inputs["attention_mask"]
     states = torch.zeros(*mask.shape, model.config.hidden_size)

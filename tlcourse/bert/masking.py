@@ -14,7 +14,7 @@ import torch
 from transformers import BertTokenizer, DataCollatorForLanguageModeling
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from tlcourse.arguments import check_choice, check_count, check_texts
+from tlcourse.arguments import check_choice, check_count, check_kind, check_texts
 from tlcourse.data.datasets import SPLITS, load_zh_news, load_zh_reviews, split_of
 from tlcourse.data.text import normalise
 from tlcourse.training import Stream
@@ -97,6 +97,7 @@ def encode_documents(texts: Sequence[str], tokenizer: Tokenizer) -> Documents:
     ValueError
         If no text has two pieces or more.
     """
+    check_kind("tokenizer", tokenizer, Tokenizer)
     texts = check_texts("texts", texts)
     documents = [_CLAUSE.findall(normalise(text)) or ["。"] for text in texts]
     # Whole texts, since clause by clause takes twice as long.

@@ -23,7 +23,7 @@ from transformers import (
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from tlcourse.arguments import check_choice, check_count, check_texts, shown
+from tlcourse.arguments import check_choice, check_count, check_kind, check_texts, shown
 from tlcourse.bert.checkpoints import check_tokenizer, checkpoint_folder, quiet
 from tlcourse.training import Stream
 
@@ -71,7 +71,6 @@ class BertMeanClassifier(MeanPooling, BertForSequenceClassification):
         self.bert.pooler = None
 
 
-@lru_cache(maxsize=len(FAMILIES))
 def mean_classifier(family: str) -> type[MeanPooling]:
     """The class that puts `MeanPooling` on an encoder of one of the `FAMILIES`.
 
@@ -79,8 +78,12 @@ def mean_classifier(family: str) -> type[MeanPooling]:
     ``AutoModelForTokenClassification`` loads what it saves: the head is linear, and its logits
     are the mean of that one's logits over a text's pieces.
     """
-    if check_choice("family", family, FAMILIES) == "bert":
-        return BertMeanClassifier
+    check_choice("family", family, FAMILIES)
+    return BertMeanClassifier if family == "bert" else _mean_classifier(family)
+
+
+@lru_cache(maxsize=len(FAMILIES))
+def _mean_classifier(family: str) -> type[MeanPooling]:
     base: Any = MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING[type(AutoConfig.for_model(family))]
     name = base.__name__.replace("ForTokenClassification", "MeanClassifier")
     return type(name, (MeanPooling, base), {"__doc__": f"`MeanPooling` of {family}."})
@@ -198,6 +201,7 @@ def encode(tokenizer: Tokenizer, texts: Sequence[Any], max_length: int) -> dict[
         ``input_ids`` and ``attention_mask``, int64, shape (n, length); the mask is 0 at padding.
         For pairs also ``token_type_ids``, 1 at the second text, if the tokenizer gives them.
     """
+    check_kind("tokenizer", tokenizer, Tokenizer)
     first, second = split_pairs("texts", texts)
     check_count("max_length", max_length, 3)  # below, the library does not cut at all
     found = tokenizer(

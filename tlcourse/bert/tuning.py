@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from tlcourse.arguments import check_number, check_share
+from tlcourse.arguments import check_choice, check_kind, check_number, check_share
 from tlcourse.finetuning.layers import (
     body_of,
     layers_of,
@@ -163,7 +163,9 @@ def fine_tune(
     Devlin et al. (2019), BERT, appendix A.3; Howard and Ruder (2018); Li et al. (2018).
     """
     layers = layers_of(model)
-    check_settings(learning_rate, steps=steps, batch_size=batch_size)
+    check_settings(learning_rate, steps=steps, batch_size=batch_size, seed=seed)
+    check_choice("gradual", gradual, (True, False))
+    check_kind("source", source, (MaskedSource, type(None)))
     check_share("warmup", warmup)
     check_number("l2_sp", l2_sp, low=0)
     if check_share("lam", lam) and source is None:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tlcourse.arguments import check_array, check_choice, check_documents, check_number, shown
+from tlcourse.arguments import check_array, check_choice, check_number, check_texts, shown
 from tlcourse.data.datasets import TextDataset
 
 DOMAIN_WORDS = {
@@ -31,7 +31,7 @@ def domain_of(tokens: Sequence[str]) -> str | None:
     >>> domain_of(["酒店", "的", "早餐", "不错"]), domain_of(["不错"])
     ('hotel', None)
     """
-    check_documents("tokens", [tokens])
+    check_texts("tokens", tokens, least=0)
     counts = {name: sum(token in words for token in tokens) for name, words in _WORDS.items()}
     most = max(counts.values())
     found = [name for name, count in counts.items() if count == most]

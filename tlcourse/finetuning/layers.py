@@ -13,7 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.arguments import check_choice, check_count, check_number, shown
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_kinds,
+    check_number,
+    check_texts,
+    shown,
+)
 
 _STACKS = ("encoder.layer", "transformer.layer")
 _FAMILIES = "bert, roberta, xlm-roberta, electra, distilbert"
@@ -87,12 +95,12 @@ def lowest_layers(model: nn.Module, frozen: int | Sequence[str]) -> tuple[str, .
     """
     names = tuple(layers_of(model))
     if isinstance(frozen, str):
-        raise TypeError(f"layers must be a number or a sequence of names; write ({frozen!r},)")
+        raise TypeError(f"frozen must be a number or a sequence of names; write ({frozen!r},)")
     if not isinstance(frozen, Sequence):
         k = check_count("frozen", frozen, 0, len(names) - 1)
         return names[: k + 1] if k else ()
     for name in frozen:
-        check_choice("layer", name, names)
+        check_choice("each of frozen", name, names)
     return tuple(frozen)
 
 
@@ -195,6 +203,7 @@ def unfrozen_layers(step: int, steps: int, layers: Sequence[str]) -> tuple[str, 
     """
     check_count("step", step, 0)
     check_count("steps", steps)
+    layers = check_texts("layers", layers, least=0)
     stretch = min(step * (len(layers) + 1) // steps, len(layers))
     return tuple(layers[len(layers) - stretch :])
 
@@ -245,6 +254,7 @@ def parameter_groups(
 
 def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of a module's weights by name: the start for `l2_sp`."""
+    check_kind("module", module, nn.Module)
     return {name: weight.detach().clone() for name, weight in module.named_parameters()}
 
 
@@ -272,6 +282,7 @@ def l2_sp(module: nn.Module, start: Mapping[str, torch.Tensor]) -> torch.Tensor:
     ---------
     Li, Grandvalet and Davoine (2018), Explicit inductive bias for transfer learning.
     """
+    check_kinds(module=(module, nn.Module), start=(start, Mapping))
     weights = dict(module.named_parameters())
     if not weights.keys() & start.keys():
         raise ValueError(
@@ -289,6 +300,7 @@ def l2_sp(module: nn.Module, start: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 def squared_norm(module: nn.Module) -> torch.Tensor:
     """R(w) = ‖w‖², weight decay: squared distance from zero of what trains in a module."""
+    check_kind("module", module, nn.Module)
     return _sum([weight.square().sum() for weight in module.parameters() if weight.requires_grad])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from tlcourse.arguments import check_share
+from tlcourse.arguments import check_choice, check_kind, check_kinds, check_share
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.models import SharedModel, TransferModel
 
@@ -27,9 +27,11 @@ def distance_loss(
     torch.Tensor
         ``mean_i ‖F_i − E_i‖²``, a scalar.
     """
+    check_kinds(states=(states, torch.Tensor), embeddings=(embeddings, torch.Tensor))
+    check_choice("detach", detach, (True, False))
     if states.shape != embeddings.shape:
         raise ValueError(
-            f"F and E need the same shape, got {tuple(states.shape)} and "
+            f"states (F) and embeddings (E) need the same shape, got {tuple(states.shape)} and "
             f"{tuple(embeddings.shape)}; the upper layer must be as wide as the embedding"
         )
     target = embeddings.detach() if detach else embeddings
@@ -46,6 +48,8 @@ def next_word_loss(model: SharedModel, ids: torch.Tensor, lengths: torch.Tensor)
     lengths : torch.Tensor
         int64, shape (batch,).
     """
+    check_kind("model", model, SharedModel)
+    Encoded(ids, lengths)  # which fit each other
     ids = ids[:, : max(int(lengths.max()), 2)]
     states, target = model.encoder(ids[:, :-1]), ids[:, 1:]
     real = target != 0
@@ -58,6 +62,7 @@ def class_loss(model: TransferModel, batch: Encoded) -> torch.Tensor:
     Weights should have mean 1 over all examples. They are not divided by the batch's own sum:
     a batch of unimportant examples should count little.
     """
+    check_kinds(model=(model, TransferModel), batch=(batch, Encoded))
     if batch.labels is None:
         raise ValueError(f"class_loss needs labelled texts, got {_told(batch)}")
     each = cross_entropy(model(batch.ids, batch.lengths), batch.labels, reduction="none")
@@ -77,4 +82,6 @@ def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:
     2.0
     """
     check_share("lam", lam)
+    kinds = (torch.Tensor, float, int)
+    check_kinds(pre=(pre, kinds), fine=(fine, kinds))
     return lam * pre + (1 - lam) * fine

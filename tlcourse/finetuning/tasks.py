@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tlcourse.arguments import check_choice, check_rows, check_texts, shown
+from tlcourse.arguments import check_choice, check_kind, check_rows, check_text, check_texts, shown
 from tlcourse.data.datasets import SPLITS, TextDataset, load_movie_reviews, load_zh_reviews
 from tlcourse.data.text import Vocabulary, tokenise
 from tlcourse.training import batches
@@ -52,6 +52,9 @@ class Encoded:
     weights: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
+        for name in ("ids", "lengths", "labels", "weights"):
+            if (given := getattr(self, name)) is not None or name in ("ids", "lengths"):
+                check_kind(name, given, torch.Tensor)
         if self.ids.ndim != 2:
             raise ValueError(f"ids must have shape (n, length), got {tuple(self.ids.shape)}")
         for name in ("lengths", "labels", "weights"):
@@ -184,6 +187,7 @@ def as_dataset(
     language : {"en", "zh"}
         How the texts are split into tokens.
     """
+    check_text("name", name)
     if isinstance(data, TextDataset):
         return data, data.label_names
     if not isinstance(data, (tuple, list)) or len(data) != 2:

@@ -10,7 +10,14 @@ from collections.abc import Callable, Collection, Sequence
 
 import torch
 
-from tlcourse.arguments import check_choice, check_count, check_labels, check_number, check_share
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kinds,
+    check_labels,
+    check_number,
+    check_share,
+)
 from tlcourse.finetuning.layers import l2_sp as squared_distance
 from tlcourse.finetuning.layers import (
     layers_of,
@@ -67,6 +74,7 @@ def slanted_triangular(step: int, steps: int, cut: float = 0.1, ratio: float = 3
 def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
     """`next_word_loss` on the first texts, dropout off; its rise is what was forgotten."""
     check_count("limit", limit)
+    check_kinds(model=(model, SharedModel), texts=(texts, Encoded))
     model.eval()
     total = words = 0.0
     with torch.no_grad():
@@ -80,6 +88,7 @@ def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
 
 def evaluate(model: TransferModel, texts: Encoded) -> dict[str, float]:
     """Accuracy and macro-F1 of the target task on labelled texts."""
+    check_kinds(model=(model, TransferModel), texts=(texts, Encoded))
     if texts.labels is None or len(texts) == 0:
         raise ValueError(f"evaluate needs labelled texts, at least one; got {_told(texts)}")
     return scores(texts.labels.cpu().numpy(), predict(model, texts.inputs).argmax(1))
@@ -159,9 +168,16 @@ def tune(
         For settings outside their range, missing texts, an unknown name, a model that is frozen
         as a whole, or a loss that is no number.
     """
+    given = Encoded | None
+    check_kinds(model=(model, TransferModel), target=(target, given), source=(source, given))
     check_share("lam", lam)
+    check_choice("gradual", gradual, (True, False))
     check_settings(
-        learning_rate, steps=steps, batch_size=batch_size, source_batch_size=source_batch_size
+        learning_rate,
+        steps=steps,
+        batch_size=batch_size,
+        source_batch_size=source_batch_size,
+        seed=seed,
     )
     check_choice("rate", rate, RATES)
     check_number("l2_sp", l2_sp, low=0)

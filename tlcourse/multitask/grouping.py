@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tlcourse.arguments import check_number, check_texts, shown
+from tlcourse.arguments import check_kind, check_number, check_texts, shown
 
 Group = tuple[str, ...]
 
@@ -21,7 +21,7 @@ def partitions(names: Sequence[str]) -> Iterator[tuple[Group, ...]]:
     >>> list(partitions(["a", "b"]))
     [(('a', 'b'),), (('a',), ('b',))]
     """
-    if not names:
+    if not check_texts("names", names, least=0):
         yield ()
         return
     first, *rest = _check_names(names)
@@ -42,14 +42,19 @@ def grouping_score(division: Sequence[Group], scores: Mapping[Group, Mapping[str
     scores : mapping of group to mapping of task to float
         What was measured, or predicted by `predict_groups`, for each group.
     """
-    found = [_score(scores, group, task) for group in division for task in group]
+    check_kind("division", division, (list, tuple), "groups, each a tuple of names")
+    found = [
+        _score(scores, tuple(group), task)
+        for group in division
+        for task in check_texts("each group of division", group)
+    ]
     if not found:
-        raise ValueError("division holds no task")
+        raise ValueError(f"division must hold at least one task, got {shown(division)}")
     return float(np.mean(found))
 
 
 def _check_names(names: Sequence[str]) -> list[str]:
-    found = check_texts("names", list(names))
+    found = check_texts("names", names)
     if len(set(found)) < len(found):
         raise ValueError(f"names must differ, got {shown(found)}")
     return found
@@ -59,8 +64,7 @@ def _score(scores: Mapping[Group, Mapping[str, float]], group: Group, task: str)
     """A task's score in a group, or an error that says which one is missing."""
     if not isinstance(scores, Mapping):
         raise TypeError(f"scores must map groups to tasks' scores, got {shown(scores)}")
-    group = tuple(group)
-    if group not in scores or task not in scores[group]:
+    if group not in scores or task not in check_kind("each of scores", scores[group], Mapping):
         raise ValueError(
             f"scores hold no score of {task!r} in the group {group!r}; a group is a tuple of names "
             f"in their order, and there are {shown(list(scores))}"

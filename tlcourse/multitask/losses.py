@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from tlcourse.arguments import check_count, check_number, shown
+from tlcourse.arguments import (
+    check_count,
+    check_kind,
+    check_kinds,
+    check_labels,
+    check_number,
+    check_texts,
+    shown,
+)
 
 
 def relative_weights(tasks: Iterable[str], weights: Mapping[str, float] | None) -> dict[str, float]:
@@ -28,14 +36,14 @@ def relative_weights(tasks: Iterable[str], weights: Mapping[str, float] | None) 
     >>> relative_weights(["a", "b"], {"a": 3, "b": 1})
     {'a': 1.5, 'b': 0.5}
     """
-    tasks = list(tasks)
+    tasks = check_texts("tasks", tasks)
     given = dict.fromkeys(tasks, 1.0) if weights is None else weights
     if not isinstance(given, Mapping):
         raise TypeError(f"weights must map each task to a number, got {shown(given)}")
     if missing := [task for task in tasks if task not in given]:
-        raise ValueError(f"no weight for {missing}; weights are given for {list(given)}")
+        raise ValueError(f"weights need {missing} of tasks too; there are those of {list(given)}")
     if unknown := [task for task in given if task not in tasks]:
-        raise ValueError(f"weights for {unknown}, but the tasks are {tasks}: is a name mistyped?")
+        raise ValueError(f"weights for {unknown}, but there are {tasks}: is a name mistyped?")
     values = np.array([check_number(f"weights[{task!r}]", given[task], low=0) for task in tasks])
     if not values.any():
         raise ValueError(f"weights must be at least 0 and not all 0, got {values.tolist()}")
@@ -69,6 +77,9 @@ def multitask_loss(
     ValueError
         If logits and labels have not the same tasks, or there is no example at all.
     """
+    check_kinds(logits=(logits, Mapping), labels=(labels, Mapping))
+    for task in labels:
+        check_kind(f"labels[{task!r}]", labels[task], torch.Tensor)
     if set(logits) != set(labels) or not sum(map(len, labels.values())):
         raise ValueError(
             f"logits and labels need the same tasks and at least one example; got {list(logits)} "
@@ -82,8 +93,13 @@ def multitask_loss(
 
 def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Summed up as `tlcourse.finetuning.class_loss` does, to the last bit."""
-    if not len(labels):
-        raise ValueError("a mean loss needs at least one example, got none")
+    check_kinds(logits=(logits, torch.Tensor), labels=(labels, torch.Tensor))
+    if logits.ndim != 2 or not len(labels):
+        raise ValueError(
+            "logits must have shape (n, classes) and labels at least one example; got "
+            f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        )
+    check_labels("labels", labels, logits.shape[1], len(logits))
     return cross_entropy(logits, labels, reduction="none").mean()
 
 
