@@ -426,6 +426,9 @@ def test_names_and_choices_are_checked(place, tmp_path):
     with pytest.raises(TypeError, match="put it into a list"):
         split_pairs("texts", "one text")
     model = bert.load_model(AutoModelForSequenceClassification, place)
-    for some, given, words in ((model, TEXTS, "inputs must be a mapping"), ("minilm", {}, "model must be")):
+    for some, given, words in (
+        (model, TEXTS, "inputs must be a mapping"),
+        ("minilm", {}, "model must be"),
+    ):
         with pytest.raises(TypeError, match=words):
             bert.fine_tune(some, given, [0, 1] * 3, steps=1, learning_rate=1e-3)
