@@ -215,6 +215,8 @@ def complaint(function: Callable[..., Any], call: Call, name: str, value: Any) -
 
 def _forms(value: Any) -> Iterator[str]:
     """How an error may show a value."""
+    if hasattr(value, "detach") and value.numel():
+        yield f"got {value.min():g} … {value.max():g}"
     yield repr(value)[:40]
     yield type(value).__name__
     if isinstance(value, str):

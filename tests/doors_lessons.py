@@ -26,7 +26,7 @@ from tests.doors import (
     text,
     texts,
 )
-from tlcourse import bert, data, embeddings, finetuning
+from tlcourse import bert, data, embeddings, finetuning, multitask
 
 NAN, INF = float("nan"), float("inf")
 STATES = torch.linspace(-1, 1, 24).reshape(2, 4, 3)
@@ -267,7 +267,9 @@ TEXTS = ["good film", "bad book"] * 4
 @functools.cache
 def seen():
     """A body that keeps its attention weights."""
-    return transformers.BertModel(bert_model().config, attn_implementation="eager").eval()
+    body = transformers.BertModel(bert_model().config).eval()
+    body.set_attn_implementation("eager")
+    return body
 
 
 def inputs():
@@ -374,4 +376,123 @@ def whole():
     return transformers.BertForPreTraining(bert_model().config).eval()
 
 
-LESSONS: Table = {**FINETUNING, **MULTITASK, **BERT}
+@functools.cache
+def two():
+    """Two tasks on one trunk."""
+    both = {"a": reviews(), "b": (TEXTS, ["x", "y"] * 4)}
+    found = multitask.train(both, steps=1, device="cpu")
+    return SimpleNamespace(
+        both=both,
+        clf=found,
+        texts={name: task.splits["train"] for name, task in found.suite.tasks.items()},
+    )
+
+
+def tasks():
+    some = two().texts["a"]
+    return free(two().texts).but(None, "a", 3, {}, {"typo": some}, {"a": 3}, {"a": None})
+
+
+def spread(name):
+    """What `multitask.train` and `multitask.train_tasks` have in common."""
+    return {
+        **run(),
+        "weights": free(None).but("a", 3, {}, {"typo": 1.0}, {"a": -1, "b": 1}, {"a": "1", "b": 1}),
+        "temperature": number(2.0, 0, -1).without(None, INF),
+        "method": choice("weights"),
+        "lam": share(0.0),
+        "source_batch_size": count(2).without(None),
+        "frozen": names(),
+        "check_at": free(()).but(None, 3, "ab", (1.5,)),
+        "on_check": free(None).but("x", 3),
+    }
+
+
+def one_of_two():
+    return {"texts": texts(["a film"]), "task": choice("a")}
+
+
+MORE: Table = {
+    "multitask.MultitaskClassifier.predict": lambda: {"self": free(two().clf), **one_of_two()},
+    "multitask.MultitaskClassifier.probabilities": lambda: {
+        "self": free(two().clf), **one_of_two(),
+    },
+    "multitask.MultitaskClassifier.scores": lambda: {
+        "self": free(two().clf), "texts": texts(["a film"]).called("labels"), "task": choice("a"),
+        "labels": free(["good"]).but("good", 3, None, ["nice"], ["good", "bad"]),
+    },
+    "multitask.build_multitask": lambda: {
+        "suite": made(two().clf.suite), "names": texts(("a",)).but(("typo",)), "seed": seed(),
+        "hidden": free((4, 4)).but(None, 4, (4,), (0, 4), ("4", 4), (4.5, 4)),
+    },
+    "multitask.build_suite": lambda: {
+        "datasets": free(two().both).but(None, 3, "ab", {}, {"a": 3}, {"a": (["x"], ["y", "z"])}).called(
+            "data", "labels"
+        ),
+        "vectors": made(vectors()).without(None), "language": choice("en"),
+        "max_words": count(9), "max_length": count(3),
+    },
+    "multitask.evaluate_tasks": lambda: {"model": made(two().clf.model), "texts": tasks()},
+    "multitask.train": lambda: {
+        **spread("data"),
+        "data": free(two().both).but(None, 3, "ab", {}, {"a": 3}, {"a": (["x"], ["y", "z"])}).called(
+            "datasets", "labels"
+        ),
+        "vectors": made(vectors()).without(None),
+        "language": choice("en"),
+        "source": texts(TEXTS).without(None),
+    },
+    "multitask.train_tasks": lambda: {
+        **spread("tasks"), "model": made(two().clf.model), "tasks": tasks(),
+        "source": made(two().texts["a"]).without(None),
+    },
+    "multitask.trunk_distance": lambda: {
+        "a": made(two().clf.model), "b": made(two().clf.model),
+    },
+    "multitask.trunk_parameters": lambda: {"model": made(two().clf.model)},
+    "training.predict": lambda: {
+        "model": model(), "inputs": free(own().texts.inputs).but(None, 3, "x", []),
+        "batch_size": count(2),
+    },
+    "training.train_classifier": lambda: {
+        "model": model(),
+        "inputs": free(own().texts.inputs).but(None, 3, "x", []),
+        "labels": labels(own().texts.labels.numpy()),
+        "epochs": count(1),
+        "learning_rate": number(0.1, 0, -1),
+        "batch_size": count(8),
+        "weight_decay": number(0.1, -1),
+        "seed": seed(),
+        "on_epoch": free(None).but(3, "x").called("on_check"),
+        "progress": free(None).but(3, "x"),
+        "device": choice("cpu"),
+    },
+    "scores.binary_scores": lambda: {
+        "labels": labels([0, 1, 1]).but([1, 1, 1]),
+        "positive": array([0.1, 0.7, 0.8]).but([0.1, 0.2]).called("labels"),
+        "threshold": number(0.5),
+    },
+    "bert.predict": lambda: {
+        "model": made(bert_model()), "inputs": inputs(), "batch_size": count(2),
+    },
+    "bert.TextClassifier.save": lambda: {
+        "self": free(classifier()), "folder": free(folder()).but(None, 3, ["a"]),
+    },
+    "bert.above": lambda: {
+        "model": made(bert_model()), "inputs": inputs(), "layers": count(1, least=0, most=2),
+    },
+    "bert.frozen_depth": lambda: {"model": made(bert_model())},
+    "bert.attributions": lambda: {
+        "model": made(bert_model()), "tokenizer": made(tokenizer()), "text": text("good film"),
+        "label": count(1, least=0, most=1), "steps": count(2),
+    },
+    "finetuning.load_task": lambda: {"name": choice("zh_reviews")},
+    "models.masked_mean": lambda: {
+        "states": tensor(STATES).but(STATES[0]), "lengths": tensor(torch.tensor([2, 3])).but(torch.tensor([9, 1]), torch.tensor([1])),
+    },
+    "models.last_state": lambda: {
+        "states": tensor(STATES).but(STATES[0]), "lengths": tensor(torch.tensor([2, 3])).but(torch.tensor([9, 1]), torch.tensor([1])),
+    },
+}  # fmt: skip
+
+LESSONS: Table = {**FINETUNING, **MULTITASK, **BERT, **MORE}

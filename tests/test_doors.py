@@ -27,6 +27,7 @@ from tests.doors import (
     text,
     texts,
 )
+from tests.doors_lessons import LESSONS
 from tlcourse import checks, data, embeddings, mapping, recorded
 
 WORDS = ["film", "book", "good", "bad"]
@@ -323,7 +324,7 @@ COMMON: Table = {
     },
 }  # fmt: skip
 
-TABLE: Table = {**DATA, **EMBEDDINGS, **MAPPING, **COMMON}
+TABLE: Table = {**DATA, **EMBEDDINGS, **MAPPING, **COMMON, **LESSONS}
 
 UNGUARDED = {
     "arguments.*": "the guards themselves, see their examples",
@@ -343,12 +344,6 @@ UNGUARDED = {
     "data.TextDataset": "made by build_dataset",
     "data.Vocabulary": "made by Vocabulary.build",
     "mapping.Bilingual": "made by load_bilingual and between",
-    # Of the lessons whose shape changes now.
-    **dict.fromkeys(("finetuning.*", "multitask.*", "bert.*", "models.*", "training.*"), "to come"),
-    **dict.fromkeys(
-        ("mapping.classify_*", "mapping.english_lstm", "mapping.fit_lambda"), "to come"
-    ),
-    **dict.fromkeys(("mapping.judge", "mapping.train_english_classifier"), "to come"),
 }
 """Calls in no table, and why."""
 

@@ -427,7 +427,7 @@ def test_checkpoint_errors(tmp_path, monkeypatch):
         start.build_model(task, "random")
     with pytest.raises(ValueError, match="init must be one of"):
         start.build_model(task, "GloVe")
-    with pytest.raises(ValueError, match="task must be one of"):
+    with pytest.raises(ValueError, match="name must be one of"):
         tasks.load_task("tweets")
 
 
@@ -669,9 +669,7 @@ def test_a_model_for_texts_of_ones_own(names):
     plain = task.encode(["one more film", "and another film of some length"])
     assert plain.labels is None
     movies = tasks.load_task("movie_reviews").dataset
-    with pytest.raises(
-        ValueError, match=r"texts must have the classes .* got \('rotten'"
-    ):
+    with pytest.raises(ValueError, match=r"texts must have the classes .* got \('rotten'"):
         task.encode(movies)
     embedding = model.encoder.embedding.weight.clone()
     history = tune(

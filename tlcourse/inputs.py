@@ -84,6 +84,8 @@ def readable(embeddings: Any) -> int:
 def check_targets(model: nn.Module, labels: Any, mask: torch.Tensor) -> torch.Tensor:
     """Labels as int64, one a row, or one a piece with −100 where there is none."""
     found = torch.as_tensor(labels if torch.is_tensor(labels) else check_array("labels", labels))
+    if not found.ndim:
+        raise ValueError(f"labels must have {len(mask)} entries, one a row; got {shown(labels)}")
     if not len(found) or len(found) != len(mask):
         raise ValueError(
             "inputs and labels need the same number of rows, at least one; got "

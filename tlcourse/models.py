@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tlcourse.arguments import check_kind
+
 LAYERS = ("embedding", "lower", "upper")
 """The shared layers of an `Encoder`, from the words upwards."""
 
@@ -225,6 +227,8 @@ def last_state(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 
 def _fitting(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    check_kind("states", states, torch.Tensor)
+    check_kind("lengths", lengths, (torch.Tensor, np.ndarray, list, tuple), "whole numbers")
     lengths = torch.as_tensor(lengths, device=states.device)
     if states.ndim != 3 or lengths.shape != states.shape[:1]:
         raise ValueError(

@@ -212,8 +212,9 @@ def train_classifier(
     """
     import torch
 
-    check_settings(learning_rate, epochs=epochs, batch_size=batch_size)
+    check_settings(learning_rate, epochs=epochs, batch_size=batch_size, seed=seed)
     check_number("weight_decay", weight_decay, low=0)
+    _check_call(model, inputs)
     wanted = torch.as_tensor(check_labels("labels", labels))
     if len(wanted) == 0 or any(len(item) != len(wanted) for item in inputs):
         raise ValueError(
@@ -250,6 +251,17 @@ def train_classifier(
     )
 
 
+def _check_call(model: Any, inputs: Any) -> None:
+    import torch
+
+    check_kind("model", model, torch.nn.Module)
+    check_kind("inputs", inputs, (tuple, list, Mapping), "tensors, by place or by name")
+    for item in inputs.values() if isinstance(inputs, Mapping) else inputs:
+        check_kind("each of inputs", item, torch.Tensor)
+    if not len(inputs):
+        raise ValueError(f"inputs must be at least one tensor, got {inputs!r}")
+
+
 def predict(
     model: torch.nn.Module,
     inputs: Sequence[torch.Tensor] | Mapping[str, torch.Tensor],
@@ -274,9 +286,10 @@ def predict(
     from tlcourse.inputs import check_inputs
 
     check_count("batch_size", batch_size)
+    _check_call(model, inputs)
     named = inputs if isinstance(inputs, Mapping) else {}
     several = [*named.values()] if named else [*inputs]
-    n = len(several[0]) if several else 0
+    n = len(several[0])
     if n == 0:
         raise ValueError("inputs have no row; give at least one")
     device = device_of(model)

@@ -100,7 +100,7 @@ class TextClassifier:
         folder : str or path
             A new one, or one that holds a checkpoint, which is replaced.
         """
-        target = Path(folder)
+        target = Path(check_kind("folder", folder, (str, Path), "a path"))
         if target.exists() and not (target / "config.json").is_file():
             raise ValueError(f"folder must be new or hold a checkpoint; {target} does neither")
         model: Any = self.model

@@ -166,6 +166,7 @@ def attributions(
     """
     from captum.attr import LayerIntegratedGradients
 
+    check_kinds(model=(model, torch.nn.Module), tokenizer=(tokenizer, Tokenizer))
     check_count("label", label, 0, (model.config.num_labels or 1) - 1)
     check_count("steps", steps)
     batch = tokenizer(check_text(text), return_tensors="pt").to(model.device)

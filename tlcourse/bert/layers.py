@@ -152,6 +152,7 @@ def above(model: PreTrainedModel, inputs: Inputs, layers: int) -> tuple[PreTrain
     With 0 layers these are the model and the inputs themselves, else `upper_part` and
     `frozen_states`.
     """
+    _check_layers(model, layers)
     if not layers:
         return model, inputs
     return upper_part(model, layers), frozen_states(model, inputs, layers)

@@ -223,7 +223,7 @@ def load_task(name: str = "zh_reviews") -> Task:
     The vocabulary has the 5,000 most frequent words of the train split. The tensors are
     the caller's own.
     """
-    return _load_task(check_choice("task", name, TASKS)).copy()
+    return _load_task(check_choice("name", name, TASKS)).copy()
 
 
 @lru_cache(maxsize=2)
