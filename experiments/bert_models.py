@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from transformers import BertConfig, BertForPreTraining, BertTokenizer
 
-from experiments.engine import versions, write
+from experiments.engine import describe
 from tlcourse.bert.masking import (
     Documents,
     build_tokenizer,
@@ -109,8 +107,6 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
             "train_mlm": _means(history.mlm, 50),
             "seconds": None if resumed else round(time.perf_counter() - start, 1),
             "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "versions": versions(),
         }
         save(model, tokenizer, about, target)
         state.unlink(missing_ok=True)
@@ -236,7 +232,7 @@ def save(
     shutil.rmtree(unfinished, ignore_errors=True)
     model.half().save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
-    write(unfinished / "recipe.json", json.dumps(about, indent=1) + "\n")
+    describe(unfinished / "recipe.json", about)
     before = target.with_name(target.name + ".old")
     shutil.rmtree(before, ignore_errors=True)
     if target.exists():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
 from experiments import bert_models
-from experiments.engine import versions, write
+from experiments.engine import describe
 from tlcourse.finetuning.tasks import (
     TASKS,
     build_model,
@@ -72,8 +70,6 @@ def make(name: str, folder: Path | None = None, progress: Progress | None = None
         "steps": steps,
         "validation_loss": history.checks,
         "seconds": round(time.perf_counter() - start, 1),
-        "python": platform.python_version(),
-        "versions": versions(),
     }
-    write(path.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+    describe(path.with_suffix(".json"), about)
     return path

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-from experiments.engine import write
+from experiments.engine import describe
 from tlcourse.data.corpora import load_corpus
 from tlcourse.embeddings.vectors import save_vectors
 from tlcourse.embeddings.word2vec import train_word2vec
 from tlcourse.paths import data_dir
 from tlcourse.training import Progress
 
+# Subwords for Chinese: two thirds of its words occur fewer than 20 times, but their characters
+# are frequent. Chosen by P@10 on the dictionary's validation words.
+_BOTH: dict[str, Any] = {"vector_size": 100, "epochs": 15, "sample": 1e-4, "seed": 0}
 RECIPES: dict[str, dict[str, Any]] = {
-    "en": {"corpus": "english", "vector_size": 100, "epochs": 15, "sample": 1e-4, "seed": 0},
-    # Subwords: two thirds of the Chinese words occur fewer than 20 times, but their
-    # characters are frequent. Chosen by P@10 on the dictionary's validation words.
-    "zh": {
-        "corpus": "chinese",
-        "vector_size": 100,
-        "epochs": 15,
-        "sample": 1e-4,
-        "subwords": 2,
-        "seed": 0,
-    },
+    "en": {"corpus": "english", **_BOTH},
+    "zh": {"corpus": "chinese", **_BOTH, "subwords": 2},
 }
 
 
@@ -53,5 +46,5 @@ def make(name: str, folder: Path | None = None, progress: Progress | None = None
         "words": len(vectors),
         "seconds": round(time.perf_counter() - start, 1),
     }
-    write(path.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+    describe(path.with_suffix(".json"), about)
     return path
