@@ -204,4 +204,3 @@ def save(
         os.replace(target, before)
     os.replace(unfinished, target)
     shutil.rmtree(before, ignore_errors=True)
-

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from tlcourse import multitask, recorded
-from tlcourse.data.own import from_csv
+from tlcourse.data.own import load_labelled
 from tlcourse.finetuning import domains
 from tlcourse.finetuning.layers import set_trainable
 from tlcourse.finetuning.losses import next_word_loss
@@ -512,7 +512,7 @@ def test_suite_is_one_space_without_leaks():
 def test_your_own_sets_become_tasks(tmp_path):
     rows = [f"a {'fine' if i % 2 else 'dull'} film number {i},{i % 2}" for i in range(60)]
     (tmp_path / "own.csv").write_text("\n".join(["text,label", *rows]))
-    own = {"own": from_csv(tmp_path / "own.csv"), "party": SUITE["party"]()}
+    own = {"own": load_labelled(tmp_path / "own.csv"), "party": SUITE["party"]()}
     suite = build_suite(own)
     model = build_multitask(suite, list(own))
     texts = suite.sample({"own": 20, "party": 20}, seed=0)

@@ -96,6 +96,9 @@ ROWS = [
 def test_a_row_can_be_made_again(name, settings, metric, tolerance):
     wanted = recorded.select(name, **settings)
     assert len(wanted) == 1
+    if tolerance > 0.01:
+        others = {setting: value for setting, value in settings.items() if setting != "seed"}
+        tolerance = max(tolerance, 3 * recorded.select(name, **others)[metric].std())
     found = engine.run_one(experiments.find(name), settings)
     assert found[metric] == pytest.approx(wanted[metric].iloc[0], abs=tolerance)
 
@@ -340,15 +343,21 @@ def _fails_at_3(x, seed):
 )
 def test_a_wrong_address_is_told_at_once(address, tmp_path):
     start = time.time()
-    with pytest.raises(OSError, match="no dask scheduler answers at .*an address looks like"):
+    with pytest.raises(OSError, match=r"no dask scheduler answers at .*an address looks like"):
         record(TOY, tmp_path / "new", scheduler=address)
     assert time.time() - start < 10
     assert not (tmp_path / "new").exists()
 
 
 def test_workers_have_one_thread_each(cluster, tmp_path):
-    for options, words in (({"threads": 2, "workers": 1}, "1 workers.*2 threads"), ({"workers": 0}, "0 workers")):
-        with cluster(**options) as running, pytest.raises(ValueError, match=f"{words}.*--nthreads 1"):
+    for options, words in (
+        ({"threads": 2, "workers": 1}, "1 workers.*2 threads"),
+        ({"workers": 0}, "0 workers"),
+    ):
+        with (
+            cluster(**options) as running,
+            pytest.raises(ValueError, match=f"{words}.*--nthreads 1"),
+        ):
             record(TOY, tmp_path, scheduler=running.scheduler_address)
 
 

@@ -98,7 +98,7 @@ def build_suite(datasets: Mapping[str, TextDataset]) -> Suite:
     Parameters
     ----------
     datasets : mapping of str to tlcourse.data.TextDataset
-        Each task's texts, as `tlcourse.data.from_csv` or `tlcourse.data.from_hub` gives them.
+        Each task's texts, as `tlcourse.data.load_labelled` gives them.
     """
     if not datasets:
         raise ValueError("at least one labelled set is needed")
