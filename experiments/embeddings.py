@@ -66,12 +66,12 @@ def few_shot(task: str, features: str, n: int, seed: int) -> dict[str, float]:
     train, judged = _texts(task).subset("train"), _texts(task).subset("test")
     rows = train.sample_rows(n, seed)
     classifier = LogisticRegression(C=BEST_C[features], max_iter=3000)
-    if features == "bag of words":
-        model = make_pipeline(TfidfVectorizer(analyzer=tuple), classifier)
-        seen, unseen = [train.tokens[row] for row in rows], judged.tokens
-    else:
-        model = make_pipeline(StandardScaler(), classifier)
-        seen, unseen = (_averages(task, features, split) for split in ("train", "test"))
-        seen = seen[rows]
-    model.fit(seen, train.labels[rows])
+    read: Any = TfidfVectorizer(analyzer=tuple), [train.take(rows).tokens, judged.tokens]
+    if features != "bag of words":
+        train_averages, test_averages = (
+            _averages(task, features, split) for split in ("train", "test")
+        )
+        read = StandardScaler(), [train_averages[rows], test_averages]
+    first, (seen, unseen) = read
+    model = make_pipeline(first, classifier).fit(seen, train.labels[rows])
     return scores(judged.labels, model.predict(unseen))

@@ -194,7 +194,7 @@ def _cluster(address: str) -> Iterator[None]:
         from distributed import Client
         from distributed.comm.addressing import get_address_host_port
     except ImportError as fault:
-        raise ImportError("a scheduler needs dask: pip install dask[distributed]") from fault
+        raise ImportError(f"{fault}: pip install 'dask[distributed]'") from fault
     try:
         with socket.create_connection(get_address_host_port(address), timeout=5):
             client = Client(address, timeout=10, set_as_default=False)
