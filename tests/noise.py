@@ -1,4 +1,4 @@
-"""Importing this disturbs float32 matrix products by 1e-6 of their size: ``make portability``.
+"""`install` disturbs float32 matrix products by 1e-6 of their size: ``make portability``.
 
 Other CPUs round otherwise, and so does this: what only holds to the last digit fails. The noise
 of a number follows from its bits and from ``$TLCOURSE_NOISE``, so that the same run fails again
@@ -51,5 +51,7 @@ def disturbed_vectors(words, matrix, counts=None, plain=embeddings.make_vectors)
     return plain(words, disturbed(matrix).numpy(), counts)
 
 
-embeddings.make_vectors = disturbed_vectors
-Noise().__enter__()
+def install() -> None:
+    """Disturb this process from here on."""
+    embeddings.make_vectors = disturbed_vectors
+    Noise().__enter__()
