@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from experiments.engine import Sweep
 from tlcourse.finetuning.losses import distance_loss
 from tlcourse.finetuning.tasks import Encoded, load_task
 from tlcourse.models import Encoder
@@ -103,13 +102,3 @@ def _small(texts: Encoded) -> Encoded:
     return replace(
         texts, ids=torch.where(ids < WORDS, ids, 1), lengths=texts.lengths.clamp(max=LENGTH)
     )
-
-
-SWEEPS = (
-    Sweep(
-        "pretraining_losses",
-        "Pretraining losses: target position, trainable embedding and loss against collapse",
-        pretraining_losses,
-        {"target": POSITIONS, "trainable": (True, False), "loss": LOSSES},
-    ),
-)

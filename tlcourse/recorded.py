@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@lru_cache(maxsize=32)
-def _read(path: Path) -> pd.DataFrame:
+@lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_csv(path, keep_default_na=False, na_values=["nan"])
@@ -31,7 +31,7 @@ def _table(name: str) -> pd.DataFrame:
     if isinstance(name, str) and Path(name).name == name:
         path = folder / f"{name}.csv"
         if path.is_file():
-            return _read(path)
+            return _read(path, path.stat().st_mtime_ns)
     known = sorted(item.stem for item in folder.glob("*.csv"))
     raise KeyError(f"no recorded runs {name!r}; there are: {', '.join(known)}")
 
