@@ -14,7 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tlcourse.arguments import check_choice, check_count, shown
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_labels,
+    check_rows,
+    check_text,
+    check_texts,
+    shown,
+)
 from tlcourse.data.derived import Tokens, cached_tokens
 from tlcourse.data.sources import fetch
 from tlcourse.data.tables import contradiction, read_columns
@@ -36,9 +45,7 @@ def split_of(key: str) -> str:
     >>> split_of("电影"), split_of("电影")
     ('train', 'train')
     """
-    if not isinstance(key, str):
-        raise TypeError(f"key must be a text, got {shown(key)}")
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(check_text("key", key).encode(), digest_size=8).digest()
     percent = int.from_bytes(digest, "big") % 100
     return "test" if percent < 15 else "validation" if percent < 25 else "train"
 
@@ -85,7 +92,7 @@ class TextDataset:
         IndexError
             If there is no such row.
         """
-        rows = _row_numbers(rows, len(self))
+        rows = check_rows("rows", rows, len(self))
         return replace(
             self,
             texts=tuple(self.texts[row] for row in rows),
@@ -111,36 +118,22 @@ class TextDataset:
         check_count("n", n)
         if n < classes:
             raise ValueError(f"n must be at least the number of classes ({classes}), got {n}")
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(check_count("seed", seed, 0))
         rows: list[int] = []
         for label in range(classes):
             quota = n // classes + (label < n % classes)
             members = np.flatnonzero(self.labels == label)
             if len(members) < quota:
                 name = self.label_names[label]
-                raise ValueError(f"asked for {quota} of class {name!r}, there are {len(members)}")
+                raise ValueError(
+                    f"n = {n} asks for {quota} of class {name!r}, there are {len(members)}"
+                )
             rows.extend(generator.choice(members, size=quota, replace=False))
         return generator.permutation(rows)
 
     def sample(self, n: int, seed: int) -> TextDataset:
         """The examples of `sample_rows`."""
         return self.take(self.sample_rows(n, seed))
-
-
-def _row_numbers(rows: Sequence[int] | np.ndarray, n: int) -> np.ndarray:
-    found = np.asarray(rows)
-    if found.ndim != 1:
-        raise ValueError(f"rows must be a list of row numbers or a mask, got {shown(rows)}")
-    if found.dtype == np.bool_:
-        if len(found) != n:
-            raise ValueError(f"a mask of rows must have {n} booleans, one a row, got {len(found)}")
-        return np.flatnonzero(found)
-    if len(found) and not np.issubdtype(found.dtype, np.integer):
-        raise TypeError(f"rows must be whole numbers or a mask of booleans, got {shown(rows)}")
-    numbers = found.astype(np.int64)
-    if outside := numbers[(numbers < -n) | (numbers >= n)].tolist():
-        raise IndexError(f"rows must lie between {-n} and {n - 1}, got {shown(outside)}")
-    return numbers
 
 
 def load_zh_reviews() -> TextDataset:
@@ -212,8 +205,17 @@ def build_dataset(
     ValueError
         If a text has two labels, or there are not as many keys as pairs.
     """
+    check_text("name", name)
+    check_choice("language", language, LANGUAGES)
+    check_choice("cached", cached, (True, False))
+    pairs = list(check_kind("pairs", pairs, (list, tuple), "a list of (text, label)"))
+    for row, pair in enumerate(pairs):
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"pairs must be (text, label); number {row} is {shown(pair)}")
+    label_names, keys = tuple(check_texts("label_names", label_names)), check_texts("keys", keys)
+    check_labels("the labels of pairs", [label for _, label in pairs], len(label_names))
     if len(keys) != len(pairs):
-        raise ValueError(f"keys must have {len(pairs)} entries, one a pair, got {len(keys)}")
+        raise ValueError(f"keys must have {len(pairs)} entries, one for each of pairs; got {len(keys)}")
     first: dict[str, int] = {}
     for row, (text, label) in enumerate(pairs):
         before = pairs[first.setdefault(text.strip(), row)][1]
