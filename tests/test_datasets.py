@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 
 import numpy as np
@@ -136,13 +137,13 @@ def test_rows_by_number_in_the_order_given():
 @pytest.mark.parametrize(
     ("rows", "error", "message"),
     [
-        ([True, False], ValueError, "must have 80 entries, one a row; got 2"),
+        ([True, False], ValueError, "a mask must have 80 entries, one a row; got 2"),
         ([80], IndexError, r"between -80 and 79, got \[80\]"),
         ([-81], IndexError, "between -80"),
         ([0.0, 1.0], TypeError, "whole numbers or a mask"),
         (["0"], TypeError, "rows must be an array of numbers"),
-        (3, ValueError, r"rows must be an array of numbers with shape \(rows\)"),
-        ([[0, 1]], ValueError, r"rows must be an array of numbers with shape \(rows\)"),
+        (3, ValueError, r"rows must be an array of numbers .* got 3"),
+        ([[0, 1]], ValueError, r"rows must be .* got shape \(1, 2\)"),
     ],
 )
 def test_other_rows_are_refused(rows, error, message):
@@ -163,7 +164,7 @@ def test_a_loaded_set_cannot_be_changed_but_a_part_of_it_can():
 def test_two_labels_of_a_text_and_a_missing_key_are_told():
     with pytest.raises(ValueError, match="own: this text stands there as 'b' and as 'a'"):
         datasets.build_dataset("own", "en", [("x", 1), ("x ", 0)], ("a", "b"), ["x", "x"])
-    with pytest.raises(ValueError, match="keys must have 1 entries"):
+    with pytest.raises(ValueError, match="keys needs at least 1 text, got 0"):
         datasets.build_dataset("own", "en", [("x", 1)], ("a", "b"), [])
 
 
@@ -216,7 +217,7 @@ def test_a_mended_source_gives_another_corpus(monkeypatch, name):
     monkeypatch.setattr(
         corpora, "cached_tokens", lambda name, digest, make: names.append(digest) or (("a",),)
     )
-    load = corpora.load_corpus.__wrapped__
+    load = functools.partial(corpora._loaded.__wrapped__, tokens=None)
     load(name)
     load(name)
     real = corpora.content_digest

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tlcourse.arguments import check_kind, check_text
 from tlcourse.notices import message_html
 
 _LESSONS = ("embeddings", "mapping", "finetuning", "multitask", "bert")
@@ -69,7 +70,7 @@ class Asked(BaseException):
 
 def judge(exercise: Exercise, answer: Any) -> Feedback:
     """Judge an answer, a function. Never raises for what the learner wrote."""
-    feedback = _judged(exercise, answer)
+    feedback = _judged(check_kind("exercise", exercise, Exercise), answer)
     return Feedback(feedback.passed, f"{exercise.title}: {feedback.text}")
 
 
@@ -209,8 +210,8 @@ def expect(value: Any, right: Any, what: str, mistakes: Mapping[str, Any]) -> No
 
 
 def _lesson(name: str) -> ModuleType:
-    if name not in _LESSONS:
-        raise KeyError(f"no lesson {name!r}; there are: {', '.join(_LESSONS)}")
+    if not isinstance(name, str) or name not in _LESSONS:
+        raise KeyError(f"no lesson of the name {name!r}; there are: {', '.join(_LESSONS)}")
     return importlib.import_module(f"tlcourse.{name}.exercises")
 
 
@@ -234,10 +235,10 @@ def check(name: str, answer: Any) -> Feedback:
     Feedback
         Right, not attempted yet, or the likely mistake.
     """
-    lesson, _, exercise = name.partition(".")
+    lesson, _, exercise = check_text("name", name).partition(".")
     known = _lesson(lesson).EXERCISES
     if exercise not in known:
-        raise KeyError(f"no exercise {name!r}; there are: {', '.join(names())}")
+        raise KeyError(f"no exercise of the name {name!r}; there are: {', '.join(names())}")
     return judge(known[exercise], answer)
 
 

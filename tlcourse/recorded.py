@@ -33,7 +33,7 @@ def _table(name: str) -> pd.DataFrame:
         if path.is_file():
             return _read(path, path.stat().st_mtime_ns)
     known = sorted(item.stem for item in folder.glob("*.csv"))
-    raise KeyError(f"no recorded runs {name!r}; there are: {', '.join(known)}")
+    raise KeyError(f"no recorded runs of the name {name!r}; there are: {', '.join(known)}")
 
 
 def load(name: str) -> pd.DataFrame:
@@ -111,8 +111,8 @@ def curves(strings: Iterable[str]) -> np.ndarray:
             raise ValueError(f"strings must hold numbers; number {row}: {fault}") from None
         if len(rows[row]) != len(rows[0]):
             raise ValueError(
-                f"the curves must have as many points as each other; number 0 has {len(rows[0])}, "
-                f"number {row} has {len(rows[row])}"
+                f"strings must have as many numbers as each other; number 0 has {len(rows[0])}, "
+                f"number {row} has {len(rows[row])}: {shown(text)}"
             )
     return np.array(rows)
 

@@ -258,10 +258,13 @@ def predict(
         Each with n rows: what the model is called with, by place; or, for a model of
         transformers, by name, ``attention_mask`` among them: texts of like length are run
         together, without the padding that none of them needs.
+    batch_size : int
     **options
         Given to the model as they are.
     """
     import torch
+
+    from tlcourse.inputs import check_inputs
 
     check_count("batch_size", batch_size)
     named = inputs if isinstance(inputs, Mapping) else {}
@@ -270,6 +273,8 @@ def predict(
     if n == 0:
         raise ValueError("inputs have no row; give at least one")
     device = device_of(model)
+    if named:
+        check_inputs(model, named)
     lengths = named["attention_mask"].sum(1).cpu() if named else torch.zeros(n)
     order = lengths.argsort(stable=True)
 

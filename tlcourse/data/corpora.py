@@ -26,7 +26,6 @@ from tlcourse.data.text import tokenise
 CORPORA = ("english", "chinese")
 
 
-@lru_cache(maxsize=4)
 def load_corpus(name: str, tokens: int | None = None) -> Tokens:
     """Tokenised documents, in one fixed random order.
 
@@ -48,6 +47,11 @@ def load_corpus(name: str, tokens: int | None = None) -> Tokens:
     check_choice("name", name, CORPORA)
     if tokens is not None:
         check_count("tokens", tokens)
+    return _loaded(name, tokens)
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str, tokens: int | None) -> Tokens:
     if name == "english":
         wikipedia = hashlib.sha256(_wikipedia_dump().read_bytes()).hexdigest()
         digest = _short(content_digest("en_text"), content_digest("en_news"), wikipedia)
@@ -65,7 +69,7 @@ def _short(*digests: str) -> str:
 def _first(documents: Sequence[tuple[str, ...]], tokens: int) -> Tokens:
     sizes = np.cumsum([len(document) for document in documents])
     if tokens < 1 or tokens > sizes[-1]:
-        raise ValueError(f"tokens must lie between 1 and {sizes[-1]:,}, got {tokens:,}")
+        raise ValueError(f"tokens must lie between 1 and {sizes[-1]:,}, got {tokens}")
     last = int(np.searchsorted(sizes, tokens))
     return (*documents[:last], documents[last][: tokens - int(sizes[last]) + len(documents[last])])
 

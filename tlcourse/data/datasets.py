@@ -16,10 +16,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tlcourse.arguments import check_choice, check_count, check_rows, shown
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_labels,
+    check_rows,
+    check_text,
+    check_texts,
+    shown,
+)
 from tlcourse.data.derived import Tokens, cached_tokens
 from tlcourse.data.sources import fetch
-from tlcourse.data.text import normalise, tokenise
+from tlcourse.data.text import LANGUAGES, normalise, tokenise
 
 SPLITS = ("train", "validation", "test")
 
@@ -32,9 +41,7 @@ def split_of(key: str) -> str:
     >>> split_of("电影"), split_of("电影")
     ('train', 'train')
     """
-    if not isinstance(key, str):
-        raise TypeError(f"key must be a text, got {shown(key)}")
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(check_text("key", key).encode(), digest_size=8).digest()
     percent = int.from_bytes(digest, "big") % 100
     return "test" if percent < 15 else "validation" if percent < 25 else "train"
 
@@ -101,14 +108,16 @@ class TextDataset:
         check_count("n", n)
         if n < classes:
             raise ValueError(f"n must be at least the number of classes ({classes}), got {n}")
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(check_count("seed", seed, 0))
         rows: list[int] = []
         for label in range(classes):
             quota = n // classes + (label < n % classes)
             members = np.flatnonzero(self.labels == label)
             if len(members) < quota:
                 name = self.label_names[label]
-                raise ValueError(f"asked for {quota} of class {name!r}, there are {len(members)}")
+                raise ValueError(
+                    f"n = {n} asks for {quota} of class {name!r}, there are {len(members)}"
+                )
             rows.extend(generator.choice(members, size=quota, replace=False))
         return generator.permutation(rows)
 
@@ -144,8 +153,17 @@ def build_dataset(
     ValueError
         If a text has two labels, or there are not as many keys as pairs.
     """
+    check_text("name", name)
+    check_choice("language", language, LANGUAGES)
+    check_choice("cached", cached, (True, False))
+    pairs = list(check_kind("pairs", pairs, (list, tuple), "a list of (text, label)"))
+    for row, pair in enumerate(pairs):
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"pairs must be (text, label); number {row} is {shown(pair)}")
+    label_names, keys = tuple(check_texts("label_names", label_names)), check_texts("keys", keys)
+    check_labels("the labels of pairs", [label for _, label in pairs], len(label_names))
     if len(keys) != len(pairs):
-        raise ValueError(f"keys must have {len(pairs)} entries, one a pair, got {len(keys)}")
+        raise ValueError(f"keys must have {len(pairs)} entries, one a pair; got {len(keys)}")
     first: dict[str, int] = {}
     for row, (text, label) in enumerate(pairs):
         before = pairs[first.setdefault(text.strip(), row)][1]

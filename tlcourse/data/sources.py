@@ -97,8 +97,8 @@ def dataset(name: str) -> Dataset:
         If the manifest has no such name; the message lists those it has.
     """
     known = manifest()
-    if name not in known:
-        raise KeyError(f"no dataset {name!r} in the manifest; it has: {', '.join(known)}")
+    if not isinstance(name, str) or name not in known:
+        raise KeyError(f"no dataset of the name {name!r}; there are: {', '.join(known)}")
     return known[name]
 
 

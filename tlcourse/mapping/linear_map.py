@@ -42,7 +42,7 @@ class LinearMap:
     b: np.ndarray
 
     def __post_init__(self) -> None:
-        W = check_array("W", self.W, ("d_pre", "d_fine"))
+        W = check_array("W", self.W, ("d_pre", "d_fine"), least=1)
         object.__setattr__(self, "W", W)
         object.__setattr__(self, "b", check_array("b", self.b, (W.shape[1],)))
 
@@ -184,7 +184,7 @@ def fit_transfer(
     learning_rate = check_number("learning_rate", learning_rate, above=0)
     if lam < 1 and len(documents) == 0:
         raise ValueError("with lam < 1 the loss needs labelled documents, got none")
-    as_tensor = lambda array: torch.tensor(array, dtype=torch.float32)  # noqa: E731
+    as_tensor = lambda array: torch.tensor(array.copy(), dtype=torch.float32)  # noqa: E731
     x, y, d, t, h = map(as_tensor, (X, Y, documents, labels, head))
     generator = torch.Generator().manual_seed(seed)
     W = (0.01 * torch.randn(x.shape[1], y.shape[1], generator=generator)).requires_grad_()
@@ -212,6 +212,7 @@ def fit_transfer(
 def fit(X: np.ndarray, Y: np.ndarray, method: str, seed: int = 0) -> LinearMap:
     """Fit a map by one of `METHODS` (ridge with strength 1)."""
     check_choice("method", method, METHODS)
+    check_count("seed", seed, 0)
     if method == "least squares":
         return fit_least_squares(X, Y)
     if method == "ridge":
