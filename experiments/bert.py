@@ -17,6 +17,7 @@ from tlcourse import bert
 from tlcourse.bert import layers
 from tlcourse.bert.models import BertMeanClassifier
 from tlcourse.data.datasets import TextDataset, load_movie_reviews, load_news_topics
+from tlcourse.inputs import Inputs
 from tlcourse.training import Stream
 
 LAYERS = 6
@@ -33,18 +34,18 @@ def _reviews() -> TextDataset:
     return load_movie_reviews()
 
 
-def _encoded(texts: TextDataset, max_length: int = MAX_LENGTH) -> bert.Inputs:
+def _encoded(texts: TextDataset, max_length: int = MAX_LENGTH) -> Inputs:
     return bert.encode(bert.load_tokenizer("minilm"), texts.texts, max_length)
 
 
 @lru_cache(maxsize=2)
-def _judged(split: str) -> tuple[bert.Inputs, np.ndarray]:
+def _judged(split: str) -> tuple[Inputs, np.ndarray]:
     texts = _reviews().subset(split).sample(JUDGED[split], 0)
     return _encoded(texts), texts.labels
 
 
 @lru_cache(maxsize=2 * LAYERS)
-def _judged_states(split: str, below: int) -> bert.Inputs:
+def _judged_states(split: str, below: int) -> Inputs:
     """What the frozen layers make of the judged texts: the same in every run."""
     model = bert.load_model(BertMeanClassifier, "minilm")
     return layers.frozen_states(model, _judged(split)[0], below)
@@ -75,7 +76,7 @@ def tune_reviews(
         trained, inputs = layers.above(model, inputs, below)
     history = bert.fine_tune(
         trained, inputs, torch.from_numpy(train.labels), steps=steps_for(labels),
-        learning_rate=learning_rate, warmup=warmup, seed=seed,
+        learning_rate=learning_rate, warmup=warmup, seed=seed, device="cpu",
     )  # fmt: skip
     spent = time.process_time() - start
     found = {"trainable": share, "loss": float(np.mean(history.loss[-10:])), "cpu_seconds": spent}

@@ -74,7 +74,7 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
         precision, processes = accelerator.mixed_precision, accelerator.num_processes
         launched = f"accelerate launch --mixed_precision {precision} --num_processes {processes} -m"
         plainly = precision == "no" and processes == 1
-        means = np.array_split(history.mlm, range(50, len(history.mlm), 50))
+        means = np.array_split(history.parts["mlm"], range(50, len(history.parts["mlm"]), 50))
         about = {
             "command": f"{'' if plainly else launched + ' '}tlcourse pretrain {NAME}",
             "shape": SHAPE,
@@ -184,13 +184,17 @@ def tuned_accuracy(model: BertForPreTraining, tokenizer: BertTokenizer) -> float
         fine_tune(
             classifier, encode(tokenizer, train.texts, 64),
             torch.from_numpy(train.labels), steps=50, learning_rate=1e-3, seed=seed,
+            device="cpu",
         )  # fmt: skip
         right.append((predict(classifier, texts).argmax(1) == judged.labels).mean())
     return round(float(np.mean(right)), 4)
 
 
 def save(
-    model: BertForPreTraining, tokenizer: BertTokenizer, about: dict[str, Any], target: Path
+    model: BertForPreTraining,
+    tokenizer: BertTokenizer,
+    about: dict[str, Any],
+    target: Path,
 ) -> None:
     """Write a model's folder, in half precision, whole or not at all."""
     unfinished = target.with_name(target.name + ".tmp")

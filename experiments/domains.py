@@ -13,7 +13,8 @@ from tlcourse.arguments import check_choice
 from tlcourse.data.datasets import TextDataset
 from tlcourse.embeddings.vectors import document_averages, load_vectors
 from tlcourse.finetuning.domains import DOMAINS, domain_rows, instance_weights
-from tlcourse.finetuning.tasks import Encoded, Task, build_model, load_task
+from tlcourse.finetuning.start import build_model
+from tlcourse.finetuning.tasks import Encoded, Task, load_task
 from tlcourse.finetuning.tuning import evaluate, source_loss, tune
 from tlcourse.models import TransferModel
 
@@ -30,7 +31,7 @@ def reviews(domain: str, split: str) -> TextDataset:
 
 def _tuned(task: Task, labelled: Encoded, seed: int) -> TransferModel:
     model = build_model(task, seed=seed)
-    tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed)
+    tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed, device="cpu")
     return model
 
 
@@ -104,7 +105,7 @@ def targets(target: str, arm: str, seed: int) -> dict[str, float]:
     rows = np.random.default_rng(seed).permutation(len(train))[:200]
     tune(
         model, train.take(rows), steps=150, learning_rate=3e-3, seed=seed,
-        source=task.splits["train"], source_batch_size=8, **options,
+        source=task.splits["train"], source_batch_size=8, device="cpu", **options,
     )  # fmt: skip
     return {
         "accuracy": evaluate(model, relabelled(task, target, "test", seed))["accuracy"],

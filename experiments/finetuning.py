@@ -10,7 +10,8 @@ import numpy as np
 from experiments.engine import Settings
 from experiments.shared import curve, points
 from tlcourse.finetuning.layers import count_parameters
-from tlcourse.finetuning.tasks import build_model, load_task
+from tlcourse.finetuning.start import build_model
+from tlcourse.finetuning.tasks import load_task
 from tlcourse.finetuning.tuning import evaluate, source_loss, tune
 from tlcourse.models import LAYERS
 
@@ -23,14 +24,14 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "gradual unfreezing": {"gradual": True},
     "discriminative rates": {"factor": 2.6},
     "all three (ULMFiT)": {"rate": "slanted triangular", "gradual": True, "factor": 2.6},
-    "L2-SP, α = 0.001": {"penalty": "L2-SP", "strength": 0.001},
-    "L2-SP, α = 0.01": {"penalty": "L2-SP", "strength": 0.01},
-    "L2-SP, α = 0.1": {"penalty": "L2-SP", "strength": 0.1},
+    "L2-SP, α = 0.001": {"l2_sp": 0.001},
+    "L2-SP, α = 0.01": {"l2_sp": 0.01},
+    "L2-SP, α = 0.1": {"l2_sp": 0.1},
 }
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "scratch": {"pretrained": False},
-    "frozen": {"layers": ()},
+    "frozen": {"frozen": LAYERS},
     "fine-tuned": {},
     "joint": {"lam": 0.5},
 }
@@ -92,13 +93,13 @@ def adapt(
             "accuracy": evaluate(model, probe)["accuracy"],
             "pre": source_loss(model, held_out, 60),
         },
-        **options,
+        device="cpu", **options,
     )  # fmt: skip
-    counted, layers = count_parameters(model), options.get("layers", LAYERS)
+    counted, frozen = count_parameters(model), options.get("frozen", ())
     found: Found = {
         **evaluate(model, data.splits["test"]),
         "pre": source_loss(model, held_out, 200),
-        "trainable": sum(size for layer, (size, _) in counted.items() if layer in layers),
+        "trainable": sum(counted[layer][0] for layer in LAYERS if layer not in frozen),
     }
     for name in ("accuracy", "pre") if checks else ():
         found[f"curve_{name}"] = curve(point[name] for point in history.checks)
@@ -110,13 +111,13 @@ def mixture_lambda(lam: float, n: int, init: str, seed: int) -> Found:
     return adapt(n, seed, init=init, lam=lam, checks=CHECKS)
 
 
-def freeze_and_tune(schedule: str, n: int, seed: int, **frozen: bool) -> Found:
+def freeze_and_tune(schedule: str, n: int, seed: int, **ticked: bool) -> Found:
     """`adapt` with the ticked layers frozen and one of `SCHEDULES`.
 
     The encoder was pretrained from random numbers: all it knows is from pretraining.
     """
-    layers = tuple(layer for layer in LAYERS if not frozen[layer])
-    return adapt(n, seed, init="random", layers=layers, **SCHEDULES[schedule])
+    frozen = tuple(layer for layer in LAYERS if ticked[layer])
+    return adapt(n, seed, init="random", frozen=frozen, **SCHEDULES[schedule])
 
 
 def labels_needed(
@@ -140,7 +141,8 @@ def more_steps(arm: str, n: int, seed: int) -> Found:
 
 def penalty_strength(penalty: str, strength: float, n: int, seed: int) -> Found:
     """`adapt` with R(w) as weight decay or L2-SP."""
-    return adapt(n, seed, init="random", penalty=penalty, strength=strength)
+    name = "l2_sp" if penalty == "L2-SP" else "weight_decay"
+    return adapt(n, seed, init="random", **{name: strength})  # type: ignore[arg-type]
 
 
 def orders(order: str, seed: int) -> dict[str, float]:
@@ -151,7 +153,7 @@ def orders(order: str, seed: int) -> dict[str, float]:
     data = load_task()
     model, held_out = build_model(data, "random", False, seed), data.splits["validation"]
     options: dict[str, Any] = {"steps": 400, "learning_rate": 3e-3, "seed": seed}
-    options |= {"source": data.splits["train"], "source_batch_size": 8}
+    options |= {"source": data.splits["train"], "source_batch_size": 8, "device": "cpu"}
     if order == "pretrain, then fine-tune":
         tune(model, None, lam=1.0, **options)
     before = source_loss(model, held_out, 200)

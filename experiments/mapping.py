@@ -74,8 +74,9 @@ def rotation(method: str, noise: float, pairs: int, seed: int) -> dict[str, floa
 
 def zero_label(model: str, arm: str, n: int, seed: int) -> dict[str, float]:
     """Chinese reviews judged with n Chinese labels, with or without English knowledge."""
-    classify = classify_averages if model == "averages" else classify_lstm
-    return classify(n, seed, arm)
+    if model == "LSTM":
+        return classify_lstm(n, seed, arm, device="cpu")
+    return classify_averages(n, seed, arm)
 
 
 def has_labels(row: Settings) -> bool:
@@ -85,4 +86,4 @@ def has_labels(row: Settings) -> bool:
 
 def map_lambda(lam: float, n: int, seed: int) -> dict[str, float]:
     """The map fitted by λ L_pre + (1 − λ) L_trans, judged as classifier and as dictionary."""
-    return fit_lambda(lam, n, seed)[1]
+    return fit_lambda(lam, n, seed, device="cpu")[1]

@@ -56,12 +56,13 @@ def together(sizes: Mapping[str, int], seed: int, *, lam: float = 0.0, **options
     model = build_multitask(suite, names, seed)
     history = train_tasks(
         model, suite.sample(sizes, seed), steps=STEPS, learning_rate=RATE, lam=lam, seed=seed,
-        source=suite.source(names) if lam else None, source_batch_size=8, **options,
+        source=suite.source(names) if lam else None, source_batch_size=8,
+        device="cpu", **options,
     )  # fmt: skip
     found: Found = {**evaluate_tasks(model, _splits(suite, names, "test"))}
     validation = evaluate_tasks(model, _splits(suite, names, "validation"))
     found |= {f"validation_{name}": validation[f"accuracy_{name}"] for name in names}
-    return {**found, "weights": curve(history.weights)}
+    return {**found, "weights": curve(history.weights.values())}
 
 
 def _over_all_tasks(found: Found) -> Found:
@@ -143,7 +144,7 @@ def helper_gain(target: str, helper: str, arm: str, n: int, seed: int, steps: in
     suite = load_suite()
     sizes = {target: n} if arm == "alone" else {target: n, helper: MANY}
     model, texts = build_multitask(suite, list(sizes), seed), suite.sample(sizes, seed)
-    options: dict[str, Any] = {"steps": steps, "learning_rate": RATE, "seed": seed}
+    options: dict[str, Any] = {"steps": steps, "learning_rate": RATE, "seed": seed, "device": "cpu"}
     if arm == "in sequence":
         train_tasks(model, {helper: texts.pop(helper)}, **options)
     held_out, test = (_splits(suite, [target], split) for split in ("validation", "test"))
@@ -202,7 +203,7 @@ def conflict(tasks: str, method: str, seed: int) -> Found:
 
     train_tasks(
         model, texts, steps=STEPS, learning_rate=RATE, method=method, seed=seed,
-        check_at=points(10, STEPS), on_check=check,
+        check_at=points(10, STEPS), on_check=check, device="cpu",
     )  # fmt: skip
     found = evaluate_tasks(model, _splits(suite, names, "test"))
     mean = sum(found[f"accuracy_{name}"] for name in names) / len(names)
@@ -214,8 +215,8 @@ def soft_sharing(strength: float, n: int, seed: int) -> dict[str, float]:
     suite = load_suite()
     texts = suite.sample({"chinese": n, "movies": MANY}, seed)
     models = {name: build_multitask(suite, [name], seed) for name in texts}
-    distances = train_tied(
-        models, texts, strength=strength, steps=STEPS, learning_rate=RATE, seed=seed
+    history = train_tied(
+        models, texts, strength=strength, steps=STEPS, learning_rate=RATE, seed=seed, device="cpu"
     )
     scores = {
         name: evaluate_tasks(model, _splits(suite, [name], "test"))[f"accuracy_{name}"]
@@ -224,5 +225,5 @@ def soft_sharing(strength: float, n: int, seed: int) -> dict[str, float]:
     return {
         "accuracy": scores["chinese"],
         "accuracy_movies": scores["movies"],
-        "distance": distances[-1],
+        "distance": history.checks[-1]["distance"],
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertForTokenClassification, BertTokenizer
+from transformers import BertForTokenClassification
 
 from experiments.bert_models import DROPOUT, NAME, SHAPE, VECTORS, new_model
 from experiments.engine import Settings
@@ -19,6 +19,7 @@ from tlcourse.bert.models import BertMeanClassifier
 from tlcourse.bert.pretraining import pretrain, pretraining_scores
 from tlcourse.data.datasets import TextDataset, load_zh_reviews
 from tlcourse.finetuning.domains import DOMAINS, domain_rows
+from tlcourse.inputs import Inputs
 
 MAX_LENGTH = 64
 RATE = 1e-3
@@ -30,16 +31,16 @@ def _reviews() -> TextDataset:
 
 
 @lru_cache(maxsize=1)
-def _tokenizer() -> BertTokenizer:
+def _tokenizer() -> Any:
     return bert.load_tokenizer(NAME)
 
 
-def _encoded(texts: TextDataset) -> bert.Inputs:
+def _encoded(texts: TextDataset) -> Inputs:
     return bert.encode(_tokenizer(), texts.texts, MAX_LENGTH)
 
 
 @lru_cache(maxsize=8)
-def _judged(split: str, n: int, domain: str = "") -> tuple[bert.Inputs, np.ndarray]:
+def _judged(split: str, n: int, domain: str = "") -> tuple[Inputs, np.ndarray]:
     part = _reviews().subset(split)
     part = part.take(domain_rows(part, domain)) if domain else part.sample(n, 0)
     return _encoded(part), part.labels
@@ -113,7 +114,7 @@ def _lines(split: str) -> list[entities.TaggedText]:
     return entities.load_entities(split)
 
 
-def _drawn(split: str, n: int, seed: int) -> tuple[bert.Inputs, torch.Tensor]:
+def _drawn(split: str, n: int, seed: int) -> tuple[Inputs, torch.Tensor]:
     rows = np.random.default_rng(seed).permutation(len(_lines(split)))[:n]
     return entities.encode_tags(_tokenizer(), [_lines(split)[row] for row in rows], MAX_LENGTH)
 
@@ -165,7 +166,7 @@ def first_steps(bias: str, learning_rate: float, seed: int, steps: int = 200) ->
     history = pretrain(
         model, _documents("train"), _tokenizer(), stages=[(steps, 8, 48)],
         learning_rate=learning_rate, warmup=20, seed=seed, check_at=points(10, steps),
-        on_check=lambda step: pretraining_scores(model, _masked()),
+        on_check=lambda step: pretraining_scores(model, _masked()), device="cpu",
     )  # fmt: skip
     last, checks = history.checks[-1], (check["mlm"] for check in history.checks)
     return {"mlm": last["mlm"], "nsp_accuracy": last["nsp_accuracy"], "curve": curve(checks, ".3f")}

@@ -15,13 +15,8 @@ from experiments.engine import describe
 from tlcourse.data.corpora import load_corpus
 from tlcourse.embeddings.vectors import save_vectors
 from tlcourse.embeddings.word2vec import train_word2vec
-from tlcourse.finetuning.tasks import (
-    TASKS,
-    build_model,
-    checkpoint_path,
-    load_task,
-    save_checkpoint,
-)
+from tlcourse.finetuning.start import build_model, checkpoint_path, save_checkpoint
+from tlcourse.finetuning.tasks import TASKS, load_task
 from tlcourse.finetuning.tuning import source_loss, tune
 from tlcourse.paths import data_dir
 from tlcourse.training import Progress
@@ -89,7 +84,7 @@ def make_model(name: str, folder: Path | None = None, progress: Progress | None 
         model, None, steps=steps, lam=1.0, source=source, progress=progress,
         check_at=[*range(0, steps, max(steps // 20, 1)), steps],
         on_check=lambda: {"loss": round(source_loss(model, task.splits["validation"]), 4)},
-        **options,
+        device="cpu", **options,
     )  # fmt: skip
     path = save_checkpoint(model, task, init, folder)
     about = {

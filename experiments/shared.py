@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from tlcourse import bert
-from tlcourse.bert import layers
+from tlcourse.bert.layers import above
+from tlcourse.finetuning.layers import freeze
+from tlcourse.inputs import Inputs
 from tlcourse.scores import scores
 
 
@@ -39,7 +41,7 @@ def steps_for(labels: int) -> int:
 
 def tuned(
     model: bert.Model,
-    inputs: bert.Inputs,
+    inputs: Inputs,
     labels: np.ndarray | torch.Tensor,
     frozen: int,
     learning_rate: float,
@@ -47,9 +49,10 @@ def tuned(
     steps: int | None = None,
 ) -> bert.Model:
     """A BERT fine-tuned in place; its lowest layers, frozen, run once over all texts."""
-    layers.freeze(model, frozen)
+    freeze(model, frozen)
     bert.fine_tune(
-        *layers.above(model, inputs, frozen), torch.as_tensor(labels),
+        *above(model, inputs, frozen), torch.as_tensor(labels),
         steps=steps or steps_for(len(labels)), learning_rate=learning_rate, seed=seed,
+        device="cpu",
     )  # fmt: skip
     return model

@@ -100,7 +100,7 @@ def _own_files() -> Iterator[Fault]:
         if not (data_dir() / "vectors" / f"{name}.npz").is_file():
             yield f"our vectors {name!r} are missing", f"tlcourse vectors {name}"
     try:
-        from tlcourse.finetuning.tasks import TASKS, checkpoint_path
+        from tlcourse.finetuning.start import TASKS, checkpoint_path
     except ImportError:  # the missing package is told by name
         return
     pairs = ((task, init) for task in TASKS for init in TASKS[task])

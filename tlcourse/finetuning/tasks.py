@@ -22,6 +22,7 @@ TASKS = {
 """Each task with the embeddings that its encoder can start from."""
 
 Classes = tuple[str, ...] | tuple[int, ...]
+Data = TextDataset | tuple[Sequence[str], Sequence[str | int]]
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,7 @@ def class_numbers(labels: Sequence[str | int] | np.ndarray, classes: Classes) ->
 
 
 def as_dataset(
-    data: TextDataset | tuple[Sequence[str], Sequence[str | int]],
-    language: str = "en",
-    name: str = "own texts",
+    data: Data, language: str = "en", name: str = "own texts"
 ) -> tuple[TextDataset, Classes]:
     """Texts and labels of one's own as a data set, all in the train split, and its classes.
 

@@ -14,7 +14,7 @@ from experiments.mapping import rotation
 from tlcourse import recorded
 from tlcourse.embeddings.explorers_neighbourhood import plane
 from tlcourse.mapping.linear_map import (
-    METHODS,
+    MAP_METHODS,
     NORMALISATIONS,
     LinearMap,
     fit,
@@ -53,7 +53,7 @@ class PairsAndMethod(Explorer):
     def __init__(self, **settings: object) -> None:
         controls = {
             "pairs": choice("dictionary pairs", _counts(), 500, "{:,}".format),
-            "method": menu("method", METHODS, "least squares"),
+            "method": menu("method", MAP_METHODS, "least squares"),
             "normalisation": menu("normalisation", NORMALISATIONS, "unit+centre"),
             "use_csls": tick("CSLS", False),
         }

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from matplotlib.figure import Figure
 
 from tlcourse import recorded
-from tlcourse.mapping.crosslingual import ARMS, MODELS, classify_averages, classify_lstm, fit_lambda
+from tlcourse.mapping.crosslingual import ARMS, classify_averages, classify_lstm, fit_lambda
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
 from tlcourse.widgets.controls import choice, menu
@@ -24,7 +24,7 @@ class ZeroLabelTransfer(Explorer):
     def __init__(self, **settings: object) -> None:
         counts = recorded.grid("zero_label")["n"]
         controls = {
-            "model": menu("classifier", MODELS, "averages"),
+            "model": menu("classifier", ("averages", "LSTM"), "averages"),
             "n": choice("Chinese labels", counts, 0, "{:,}".format),
         }
         super().__init__(controls, **settings)

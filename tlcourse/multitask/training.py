@@ -127,6 +127,8 @@ def train_tasks(
     check_choice("method", method, BALANCING)
     if not tasks or any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
         raise ValueError(f"each task needs labelled texts, at least one task; got {list(tasks)}")
+    if "pre" in tasks:
+        raise ValueError("no task may be called 'pre', which is the language model's name")
     if lam > 0 and (source is None or len(source) == 0):
         raise ValueError("λ > 0 needs source texts")
     if unknown := [task for task in tasks if task not in model.heads]:
