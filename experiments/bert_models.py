@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from sklearn.tree import DecisionTreeClassifier
-from transformers import BertConfig, BertForPreTraining, BertTokenizer
+from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerBase
 
 from experiments.engine import describe
 from experiments.recipes import RECIPES
@@ -103,7 +103,7 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
 def new_model(
     shape: dict[str, Any],
     documents: Documents,
-    tokenizer: BertTokenizer,
+    tokenizer: PreTrainedTokenizerBase,
     vectors: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> BertForPreTraining:
@@ -130,7 +130,7 @@ def new_model(
 
 
 def mlm_by_place(
-    model: BertForPreTraining, documents: Documents, tokenizer: BertTokenizer
+    model: BertForPreTraining, documents: Documents, tokenizer: PreTrainedTokenizerBase
 ) -> list[float]:
     """MLM loss at the first 64 places of long validation texts, and at those behind them."""
     torch.manual_seed(0)
@@ -166,7 +166,7 @@ def pairs_by_length(documents: Documents, judged: Sequence[dict[str, torch.Tenso
     return round(float((guessed == wanted[rows]).mean()), 4)
 
 
-def tuned_accuracy(model: BertForPreTraining, tokenizer: BertTokenizer) -> float:
+def tuned_accuracy(model: BertForPreTraining, tokenizer: PreTrainedTokenizerBase) -> float:
     """Accuracy on validation reviews once the encoder is tuned on 200 labels, mean of 3 draws.
 
     What a checkpoint of the pretraining is worth for a task that it was not trained for.
@@ -192,7 +192,7 @@ def tuned_accuracy(model: BertForPreTraining, tokenizer: BertTokenizer) -> float
 
 def save(
     model: BertForPreTraining,
-    tokenizer: BertTokenizer,
+    tokenizer: PreTrainedTokenizerBase,
     about: dict[str, Any],
     target: Path,
 ) -> None:
