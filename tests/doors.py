@@ -147,6 +147,8 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
         module = importlib.import_module(f"tlcourse.{name}")
         for item in _names(module):
             value = getattr(module, item)
+            if inspect.isclass(value) and issubclass(value, BaseException):
+                continue
             if inspect.isclass(value):
                 for method in vars(value):
                     if not method.startswith("_") and callable(getattr(value, method)):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import tempfile
+from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,7 +162,7 @@ EMBEDDINGS: Table = {
         "vectors": keyed(), "word": text("film").but("", " ", "fillm"),
     },
     "embeddings.save_vectors": lambda: {
-        "path": free("/tmp/never.npz").but(None, 3, ["a"]), "vectors": keyed(),
+        "path": free(Path(tempfile.mkdtemp()) / "own.npz").but(None, 3, ["a"]), "vectors": keyed(),
     },
     "embeddings.similarity_score": lambda: {"vectors": keyed(), "gold": choice("simlex999")},
     "embeddings.train_word2vec": lambda: {
@@ -323,13 +326,52 @@ COMMON: Table = {
 TABLE: Table = {**DATA, **EMBEDDINGS, **MAPPING, **COMMON}
 
 UNGUARDED = {
-    "data.Dataset": "of the manifest",
+    "arguments.*": "the guards themselves, see their examples",
+    "widgets.*": "controls check what they are set to, see test_explorers",
+    "*.copy": "nothing to get wrong",
+    "checks.Exercise": "made in the lessons' own exercises",
+    "checks.Question": "read from the quizzes, whose schema is checked",
+    "checks.Feedback": "made by check",
+    "data.Dataset": "read from the manifest",
+    "data.Source": "read from the manifest",
+    "data.manifest": "reads ours",
+    "data.content_digest": "takes what fetch takes",
+    "data.cached_tokens": "for what is derived from fetched data",
+    "data.contradiction": "words for an error",
+    "data.read_*": "see test_datasets for damaged files",
+    "data.from_*": "see test_datasets and test_hub",
+    "data.TextDataset": "made by build_dataset",
+    "data.Vocabulary": "made by Vocabulary.build",
+    "mapping.Bilingual": "made by load_bilingual and between",
+    # Of the lessons whose shape changes now.
+    **dict.fromkeys(("finetuning.*", "multitask.*", "bert.*", "models.*", "training.*"), "to come"),
+    **dict.fromkeys(
+        ("mapping.classify_*", "mapping.english_lstm", "mapping.fit_lambda"), "to come"
+    ),
+    **dict.fromkeys(("mapping.judge", "mapping.train_english_classifier"), "to come"),
 }
 """Calls in no table, and why."""
 
 
+def test_every_public_call_is_in_a_table_with_all_that_it_takes():
+    calls = {name: doors.parameters(function) for name, function in doors.public()}
+    missing = [
+        name
+        for name, taken in calls.items()
+        if taken and name not in TABLE and not any(fnmatch(name, item) for item in UNGUARDED)
+    ]
+    assert not missing
+    for name, make in TABLE.items():
+        takes = doors.parameters(doors.find(name))
+        assert not set(takes) - set(make()), name
+
+
+def test_there_are_many_bad_calls():
+    assert sum(len(arg.bad) for make in TABLE.values() for arg in make().values()) >= 1_200
+
+
 @pytest.mark.parametrize("name", TABLE)
-def test_bad_arguments_are_told(name, tmp_path, monkeypatch):
+def test_bad_arguments_are_told(name):
     function, call = doors.find(name), TABLE[name]()
     doors.run(function, call)
     complaints = [
@@ -339,3 +381,21 @@ def test_bad_arguments_are_told(name, tmp_path, monkeypatch):
         if (found := doors.complaint(function, call, argument, value))
     ]
     assert not complaints, "\n".join(complaints)
+
+
+def test_the_table_can_fail():
+    """What a call without guards would get."""
+
+    def nodded(k):
+        return k
+
+    def careless(k):
+        return "abc"[k]
+
+    def curt(k):
+        raise ValueError("bad k")
+
+    call = {"k": count(1)}
+    assert "silence" in doors.complaint(nodded, call, "k", -1)
+    assert "not ours" in doors.complaint(careless, call, "k", "3")
+    assert "not ours" in doors.complaint(curt, call, "k", -1)

@@ -49,10 +49,11 @@ def check_number(
     expected = " and ".join(wanted) or "finite"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
         raise TypeError(f"{name} must be a number, {expected}; got {shown(value)}")
-    inside = (low is None or value >= low) and (high is None or value <= high)
-    if not (np.isfinite(value) and inside and (above is None or value > above)):
+    found = float(value)
+    inside = (low is None or found >= low) and (high is None or found <= high)
+    if not (np.isfinite(found) and inside and (above is None or found > above)):
         raise ValueError(f"{name} must be {expected}, got {shown(value)}")
-    return float(value)
+    return found
 
 
 def check_share(name: str, value: Any) -> float:
