@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.mapping import rotation
 from tlcourse import recorded
-from tlcourse.embeddings.explorers_neighbourhood import plane
+from tlcourse.widgets.figures import plane
 from tlcourse.mapping.linear_map import (
     METHODS,
     NORMALISATIONS,
