@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -30,6 +29,7 @@ from tlcourse.widgets import figures
 from tlcourse.widgets.controls import choice, field, menu, readable
 from tlcourse.widgets.curves import Chart, CurveExplorer, Knob
 from tlcourse.widgets.explorer import Explorer, Result
+from tlcourse.widgets.snippets import snippet
 
 _PROBES = ("film", "government", "game", "music", "money")
 # Logistic regression's C: best macro-F1 on the validation splits at n = 100, mean of the tasks.
@@ -120,23 +120,6 @@ class WordVectorKnobs(CurveExplorer):
         rows = [[who, words or "(too rare: it has no vector)"] for who, words in found.items()]
         return [["", f"nearest to “{result['probe']}”"], *rows]
 
-    def code(self, tokens: int, window: int, vector_size: int, epochs: int, probe: str) -> str:
-        """Train the same vectors with seed 0."""
-        return textwrap.dedent(f"""\
-            from tlcourse.data import load_corpus
-            from tlcourse.embeddings import nearest, similarity_score, train_word2vec
-
-            sentences = load_corpus("english", {tokens})  # or lists of words of your own
-
-            vectors = train_word2vec(
-                sentences, vector_size={vector_size}, window={window}, epochs={epochs}, seed=0
-            )
-            result = similarity_score(vectors, "wordsim353")
-            print(result)
-            if "{probe}" in vectors:
-                print(nearest(vectors, "{probe}", 5))
-            """)
-
 
 class FewShotTransfer(CurveExplorer):
     """Accuracy of a classifier against the number of labels, for four kinds of features."""
@@ -189,30 +172,18 @@ class FewShotTransfer(CurveExplorer):
         return text
 
     def code(self, task: str, n: int, features: str) -> str:
-        """Train the classifier with seed 0."""
-        vectors = f"vectors = embeddings.{_made(features)}"
-        if features == "random vectors":
-            vectors += "\nnoise = np.random.default_rng(0).normal(size=vectors.vectors.shape)"
-            vectors += "\nvectors = embeddings.make_vectors(vectors.index_to_key, noise)"
-        lines = [
-            "import numpy as np" if features == "random vectors" else "",
-            "from sklearn import feature_extraction, linear_model, pipeline, preprocessing",
-            "from tlcourse import data, embeddings, scores",
-            "",
-            f"texts = data.load_{task}()  # or a labelled set of your own",
-            f'few, test = texts.subset("train").sample({n}, seed=0), texts.subset("test")',
-            "",
-            vectors,
-            "averages = lambda texts: embeddings.document_averages(texts, vectors)",
-            "steps = [preprocessing.FunctionTransformer(averages), preprocessing.StandardScaler()]",
-            f"classifier = linear_model.LogisticRegression(C={_STRENGTHS[features]}, max_iter=3000)",
-            "model = pipeline.make_pipeline(*steps, classifier).fit(few.tokens, few.labels)",
-            "result = scores.scores(test.labels, model.predict(test.tokens))",
-            "print(result)\n",
-        ]
-        if features == "bag of words":
-            lines[7:10] = ["steps = [feature_extraction.text.TfidfVectorizer(analyzer=list)]"]
-        return "\n".join(lines).lstrip()
+        """Train the classifier with seed 0, on one of four kinds of features."""
+        steps = "steps = [feature_extraction.text.TfidfVectorizer(analyzer=list)]"
+        if features != "bag of words":
+            lines = [f"vectors = embeddings.{_made(features)}"]
+            if features == "random vectors":
+                lines += ["noise = np.random.default_rng(0).normal(size=vectors.vectors.shape)"]
+                lines += ["vectors = embeddings.make_vectors(vectors.index_to_key, noise)"]
+            lines += ["averages = lambda texts: embeddings.document_averages(texts, vectors)"]
+            steps = "preprocessing.FunctionTransformer(averages), preprocessing.StandardScaler()"
+            steps = "\n".join([*lines, f"steps = {steps}"])
+        parts = {"task": task, "features": steps}
+        return snippet("FewShotTransfer", parts, n=n, strength=_STRENGTHS[features])
 
 
 class NeighbourhoodMap(Explorer):
@@ -288,13 +259,5 @@ class NeighbourhoodMap(Explorer):
 
     def code(self, space: str, word: str, k: int) -> str:
         """Look the neighbours up."""
-        call = _made(space)
-        return textwrap.dedent(f"""\
-            from tlcourse.embeddings import {call.split("(")[0]}, nearest
-
-            vectors = {call}  # or KeyedVectors of your own
-            word = {word.strip().lower()!r}
-
-            result = nearest(vectors, word, {k})
-            print(result)
-            """)
+        parts = {"vectors": _made(space)}
+        return snippet("NeighbourhoodMap", parts, word=word.strip().lower(), k=k)
