@@ -211,7 +211,7 @@ def masked_mean(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         If a length exceeds the positions there are.
     """
     lengths = _fitting(states, lengths)
-    mask = torch.arange(states.shape[1])[None, :] < lengths[:, None]
+    mask = torch.arange(states.shape[1], device=states.device)[None, :] < lengths[:, None]
     return (states * mask[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
 
 
@@ -221,11 +221,11 @@ def last_state(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     Parameters and the shape returned are those of `masked_mean`.
     """
     lengths = _fitting(states, lengths)
-    return states[torch.arange(len(states)), lengths.clamp(min=1) - 1]
+    return states[torch.arange(len(states), device=states.device), lengths.clamp(min=1) - 1]
 
 
 def _fitting(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    lengths = torch.as_tensor(lengths)
+    lengths = torch.as_tensor(lengths, device=states.device)
     if states.ndim != 3 or lengths.shape != states.shape[:1]:
         raise ValueError(
             "states must have shape (batch, length, width) and lengths (batch,); got "

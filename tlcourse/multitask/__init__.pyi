@@ -1,3 +1,4 @@
+from . import classifier as classifier
 from . import exercises as exercises
 from . import exercises_gains as exercises_gains
 from . import explorers as explorers
@@ -9,6 +10,8 @@ from . import losses as losses
 from . import soft_sharing as soft_sharing
 from . import tasks as tasks
 from . import training as training
+from .classifier import MultitaskClassifier as MultitaskClassifier
+from .classifier import train as train
 from .gradients import gradient_cosines as gradient_cosines
 from .gradients import probe_gradients as probe_gradients
 from .gradients import project_conflicts as project_conflicts
@@ -26,15 +29,11 @@ from .losses import relative_weights as relative_weights
 from .losses import sampling_probabilities as sampling_probabilities
 from .soft_sharing import train_tied as train_tied
 from .soft_sharing import trunk_distance as trunk_distance
-from .tasks import HIDDEN as HIDDEN
-from .tasks import MAX_LENGTH as MAX_LENGTH
-from .tasks import MAX_WORDS as MAX_WORDS
 from .tasks import SUITE as SUITE
 from .tasks import Suite as Suite
 from .tasks import build_multitask as build_multitask
 from .tasks import build_suite as build_suite
 from .tasks import load_suite as load_suite
-from .training import METHODS as METHODS
-from .training import MultitaskHistory as MultitaskHistory
+from .training import BALANCING as BALANCING
 from .training import evaluate_tasks as evaluate_tasks
 from .training import train_tasks as train_tasks
