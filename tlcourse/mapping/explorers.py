@@ -26,6 +26,8 @@ _SHOWN = {
     "父亲": "father",
 }  # fmt: skip
 
+_PLANTED = ("least squares", "ridge", "Procrustes")
+
 
 @lru_cache(maxsize=64)
 def _fitted(normalisation: str, method: str, pairs: int) -> LinearMap:
@@ -49,7 +51,7 @@ class PairsAndMethod(CurveExplorer):
 
     def charts(self, result: Result) -> list[Chart]:
         """Precision at 1, 5 and 10."""
-        lines = {_metric(result, f"p{k}"): f"P@{k}" for k in (1, 5, 10)}
+        lines = {f"{'csls_' * result['use_csls']}p{k}": f"P@{k}" for k in (1, 5, 10)}
         title = f"P@k on test words, by pairs ({result['normalisation']})"
         return [Chart(title, "", lines, (0, 0.4), "log", legend="upper left")]
 
@@ -69,11 +71,11 @@ class PairsAndMethod(CurveExplorer):
         spaces = load_bilingual(normalisation)
         X, Y = spaces.pairs(pairs, seed=1000)
         if method == "gradient descent":
-            linear_map, _ = fit_gradient_descent(X, Y, progress=lambda share: progress(share * 0.9))
+            linear_map, _ = fit_gradient_descent(X, Y, progress=progress, device="cpu")
         else:
             linear_map = fit(X, Y, method)
         found = evaluate_map(spaces, linear_map, "test", use_csls)
-        return {_metric({"use_csls": use_csls}, name): value for name, value in found.items()}
+        return found | {f"csls_{name}": value for name, value in found.items()}
 
     def frame(self, figure: Figure, result: Result) -> None:
         """The precision; the words before the map, and room for those after it."""
@@ -93,26 +95,20 @@ class PairsAndMethod(CurveExplorer):
 
     def describe(self, result: Result, live: Result | None) -> str:
         """P@1, P@5, P@10 and the largest hub."""
+        hub = result["here"]["csls_hub" if result["use_csls"] else "hub"].mean()
         text = (
             f"{result['method']} on {result['pairs']:,} pairs"
             f"{' with CSLS' if result['use_csls'] else ''}: {self.told_all(result, sign=' = ')} "
             f"(mean ± std over {len(result['here'])} draws of pairs). The largest hub is among the "
-            f"ten nearest of {result['here'][_metric(result, 'hub')].mean():.1%} of the test words."
+            f"ten nearest of {hub:.1%} of the test words."
         )
-        if live:
-            text += f" Live, fresh pairs: P@10 = {live[_metric(result, 'p10')]:.3f}."
-        return text
-
-
-def _metric(result: Result, name: str) -> str:
-    """The column of a metric, with CSLS or without."""
-    return f"csls_{name}" if result["use_csls"] else name
+        return text + (f" Live, fresh pairs: P@10 = {live['p10']:.3f}." if live else "")
 
 
 def _words(axes: Axes, points: np.ndarray) -> None:
     """Chinese and English words in one plane, each joined to its translation."""
     figures.links(axes, *np.split(points, 2))
-    styles = np.repeat([1, 0], len(_SHOWN))
+    styles = [1] * len(_SHOWN) + [0] * len(_SHOWN)
     figures.scatter_words(axes, points, [*_SHOWN, *_SHOWN.values()], None, styles)
 
 
@@ -122,9 +118,6 @@ def _picture(spaces: Bilingual, linear_map: LinearMap) -> list[np.ndarray]:
     both = chinese[:, : english.shape[1]], linear_map(chinese)
     planes = [figures.plane(np.vstack([some, english])) for some in both]
     return [points / np.abs(points).max(axis=0) for points in planes]
-
-
-_PLANTED = ("least squares", "ridge", "Procrustes")
 
 
 class PlantedRotation(CurveExplorer):
@@ -154,8 +147,7 @@ class PlantedRotation(CurveExplorer):
         """All methods on a fresh rotation."""
         source, target = planted_rotation(pairs_n, 50, noise, seed=1000)
         found = {}
-        for number, method in enumerate(_PLANTED):
-            progress(number / 3)
+        for method in _PLANTED:
             linear_map = fit(source[:pairs_n], target[:pairs_n], method)
             nearest = cosine_scores(linear_map(source[pairs_n:]), target[pairs_n:]).argmax(axis=1)
             found[method] = float((nearest == np.arange(len(nearest))).mean())
@@ -168,9 +160,8 @@ class PlantedRotation(CurveExplorer):
             f"{self.told_all(result, 2)} (mean ± std over "
             f"{result['here']['seed'].nunique()} rotations)."
         )
-        if live:
-            text += " Live: " + ", ".join(f"{k} {v:.2f}" for k, v in live.items()) + "."
-        return text
+        told = ", ".join(f"{name} {p1:.2f}" for name, p1 in (live or {}).items())
+        return f"{text} Live: {told}." if live else text
 
 
 class TranslateWord(Explorer):
@@ -202,7 +193,8 @@ class TranslateWord(Explorer):
     def train(self, progress: Progress, chinese: str, map_method: str) -> Result:
         """Fit the map by gradient descent and look again."""
         pairs = load_bilingual("unit").pairs()
-        return self._look(chinese, fit_gradient_descent(*pairs, progress=progress)[0])
+        linear_map, _ = fit_gradient_descent(*pairs, progress=progress, device="cpu")
+        return self._look(chinese, linear_map)
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """Scores as bars; dictionary translations are dark."""
@@ -247,18 +239,15 @@ class ZeroLabelTransfer(CurveExplorer):
 
     def charts(self, result: Result) -> list[Chart]:
         """Evenly spaced numbers of labels, so that 0 has a place."""
-        chart = Chart(
-            f"{result['model']}: accuracy on Chinese test reviews, mean ± std over seeds",
-            "labelled Chinese reviews n", {arm: arm for arm in ARMS}, (0.48, 0.86), "even",
-            levels={"chance": 0.5}, legend="upper left",
-        )  # fmt: skip
-        return [chart]
+        title = f"{result['model']}: accuracy on Chinese test reviews, mean ± std over seeds"
+        x, arms, limits = "labelled Chinese reviews n", {arm: arm for arm in ARMS}, (0.48, 0.86)
+        return [Chart(title, x, arms, limits, "even", levels={"chance": 0.5}, legend="upper left")]
 
     def train(self, progress: Progress, model: str, n: int) -> Result:
         """Train the arm with English knowledge, with a seed that was not recorded."""
-        lstm = model == "LSTM"
-        found = classify_lstm(n, 1000, progress=progress) if lstm else classify_averages(n, 1000)
-        return {ARMS[0]: found["accuracy"]}
+        if model == "averages":
+            return {ARMS[0]: classify_averages(n, 1000)["accuracy"]}
+        return {ARMS[0]: classify_lstm(n, 1000, progress=progress, device="cpu")["accuracy"]}
 
     def describe(self, result: Result, live: Result | None) -> str:
         """Both arms at n labels."""
@@ -299,7 +288,7 @@ class MapLambda(CurveExplorer):
 
     def train(self, progress: Progress, lam: float, task_labels: int) -> Result:
         """Fit the map with a seed that was not recorded."""
-        return fit_lambda(lam, task_labels, 1000, progress=lambda share: progress(0.9 * share))[1]
+        return fit_lambda(lam, task_labels, 1000, progress=progress, device="cpu")[1]
 
     def describe(self, result: Result, live: Result | None) -> str:
         """All three numbers at λ, and where the task is best."""
