@@ -1,5 +1,4 @@
 from . import exercises as exercises
-from . import exercises_gains as exercises_gains
 from . import explorers as explorers
 from . import explorers_conflict as explorers_conflict
 from . import explorers_gains as explorers_gains
