@@ -1,7 +1,5 @@
 from . import exercises as exercises
 from . import explorers as explorers
-from . import explorers_conflict as explorers_conflict
-from . import explorers_gains as explorers_gains
 from . import gradients as gradients
 from . import grouping as grouping
 from . import losses as losses
@@ -14,10 +12,15 @@ from .gradients import project_conflicts as project_conflicts
 from .gradients import task_gradients as task_gradients
 from .gradients import trunk_parameters as trunk_parameters
 from .grouping import Group as Group
+from .grouping import balance_scores as balance_scores
 from .grouping import best_grouping as best_grouping
+from .grouping import cosine_curves as cosine_curves
+from .grouping import gain_matrix as gain_matrix
+from .grouping import group_scores as group_scores
 from .grouping import grouping_score as grouping_score
 from .grouping import partitions as partitions
 from .grouping import predict_groups as predict_groups
+from .grouping import task_pairs as task_pairs
 from .losses import loss_parts as loss_parts
 from .losses import mean_loss as mean_loss
 from .losses import multitask_loss as multitask_loss
