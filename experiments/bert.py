@@ -18,6 +18,7 @@ from tlcourse import bert
 from tlcourse.bert import layers
 from tlcourse.bert.models import BertMeanClassifier
 from tlcourse.data.datasets import TextDataset, load_movie_reviews, load_news_topics
+from tlcourse.inputs import Inputs
 from tlcourse.recorded import select
 from tlcourse.scores import scores
 from tlcourse.training import Progress, Stream
@@ -82,7 +83,7 @@ def tune_reviews(
     if scratch and below:
         raise ValueError("from scratch there is nothing worth freezing: train the full model")
     train = reviews().subset("train").sample(labels, seed)
-    inputs: bert.Inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, MAX_LENGTH)
+    inputs: Inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, MAX_LENGTH)
     model = bert.load_model(
         POOLINGS[pooling], "minilm", scratch=scratch, seed=seed, num_labels=len(train.label_names)
     )

@@ -106,7 +106,7 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
             "pairs_by_length": pairs_by_length(documents, judged),
             "mlm_by_place": mlm_by_place(model, held_out, tokenizer),
             "checks": history.checks,
-            "train_mlm": _means(history.mlm, 50),
+            "train_mlm": _means(history.parts["mlm"], 50),
             "seconds": None if resumed else round(time.perf_counter() - start, 1),
             "cores": os.cpu_count(),
             "python": platform.python_version(),

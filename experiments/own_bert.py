@@ -20,6 +20,7 @@ from tlcourse.bert.models import BertMeanClassifier
 from tlcourse.bert.pretraining import pretrain, pretraining_scores
 from tlcourse.data.datasets import TextDataset, load_zh_reviews
 from tlcourse.finetuning.domains import DOMAINS, domain_rows
+from tlcourse.inputs import Inputs
 from tlcourse.scores import scores
 from tlcourse.training import Progress
 
@@ -82,7 +83,7 @@ def tune_zh(
 
 def _tuned(
     kind: type[bert.Model],
-    inputs: bert.Inputs,
+    inputs: Inputs,
     labels: torch.Tensor,
     classes: int,
     start: str,

@@ -211,7 +211,7 @@ def masked_mean(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         If a length exceeds the positions there are.
     """
     lengths = _fitting(states, lengths)
-    mask = torch.arange(states.shape[1])[None, :] < lengths[:, None]
+    mask = torch.arange(states.shape[1], device=states.device)[None, :] < lengths[:, None]
     return (states * mask[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
 
 
@@ -225,7 +225,7 @@ def last_state(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 
 def _fitting(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    lengths = torch.as_tensor(lengths)
+    lengths = torch.as_tensor(lengths, device=states.device)
     if states.ndim != 3 or lengths.shape != states.shape[:1]:
         raise ValueError(
             "states must have shape (batch, length, width) and lengths (batch,); got "

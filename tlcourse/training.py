@@ -294,6 +294,13 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where a model lies."""
+    import torch
+
+    return next((weight.device for weight in model.parameters()), torch.device("cpu"))
+
+
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
     """Row numbers of one batch after the other, for ever; every row once an epoch."""
     import torch
@@ -401,16 +408,50 @@ def fit(
 
 
 def predict(
-    model: torch.nn.Module, inputs: Sequence[torch.Tensor], batch_size: int = 256
+    model: torch.nn.Module,
+    inputs: Sequence[torch.Tensor] | Mapping[str, torch.Tensor],
+    batch_size: int = 256,
+    **options: Any,
 ) -> np.ndarray:
-    """Class probabilities, shape (n, classes), with dropout off."""
+    """Class probabilities, shape (n, classes), with dropout off, computed where the model lies.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Gives logits; of inputs by name, an output that holds ``logits``.
+    inputs : sequence or mapping of torch.Tensor
+        Each with n rows: what the model is called with, by place; or, for a model of
+        transformers, by name, ``attention_mask`` among them: texts of like length are run
+        together, without the padding that none of them needs.
+    batch_size : int
+    **options
+        Given to the model as they are.
+    """
     import torch
 
-    if len(inputs[0]) == 0:
+    from tlcourse.inputs import check_inputs
+
+    check_count("batch_size", batch_size)
+    named = inputs if isinstance(inputs, Mapping) else {}
+    several = [*named.values()] if named else [*inputs]
+    n = len(several[0]) if several else 0
+    if n == 0:
         raise ValueError("inputs have no row; give at least one")
+    device = device_of(model)
+    if named:
+        check_inputs(model, named)
+    lengths = named["attention_mask"].sum(1).cpu() if named else torch.zeros(n)
+    order = lengths.argsort(stable=True)
+
+    def logits_of(rows: torch.Tensor) -> torch.Tensor:
+        parts = [item[rows.to(item.device)].to(device) for item in several]
+        if not named:
+            return model(*parts, **options)
+        longest = int(lengths[rows].max())
+        batch = {name: part[:, :longest] for name, part in zip(named, parts, strict=True)}
+        return model(**batch, **options).logits
+
     model.eval()
-    parts = []
     with torch.no_grad():
-        for rows in torch.arange(len(inputs[0])).split(batch_size):
-            parts.append(model(*(item[rows] for item in inputs)).softmax(-1))
-    return torch.cat(parts).numpy()
+        found = [logits_of(rows).softmax(-1).cpu() for rows in order.split(batch_size)]
+    return torch.cat(found)[order.argsort()].numpy()

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerBase
 
 from tlcourse.arguments import check_choice, check_count
-from tlcourse.bert.models import Inputs, by_length, take
 from tlcourse.data.datasets import SPLITS, split_of
 from tlcourse.data.sources import fetch
 from tlcourse.data.text import normalise
+from tlcourse.inputs import Inputs, by_length, take
+from tlcourse.training import device_of
 
-KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
-TAGS = ("O", *(f"{place}-{kind}" for kind in KINDS.values() for place in "BI"))
+ENTITY_KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
+TAGS = ("O", *(f"{place}-{kind}" for kind in ENTITY_KINDS.values() for place in "BI"))
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def tag_words(words: Sequence[tuple[str, str]]) -> TaggedText:
     tags: list[str] = []
     before = ""
     for word, tag in words:
-        kind = KINDS.get(tag)
+        kind = ENTITY_KINDS.get(tag)
         for place, character in enumerate(word):
             first = place == 0 and not (tag == before == "nr")
             characters.append(character)
@@ -78,13 +79,13 @@ def tag_words(words: Sequence[tuple[str, str]]) -> TaggedText:
 
 
 def encode_tags(
-    tokenizer: BertTokenizer, texts: Sequence[TaggedText], max_length: int
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[TaggedText], max_length: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Piece numbers and tag numbers, piece for character.
 
     Parameters
     ----------
-    tokenizer : transformers.BertTokenizer
+    tokenizer : transformers.PreTrainedTokenizerBase
     texts : sequence of TaggedText
         One or more.
     max_length : int
@@ -134,7 +135,8 @@ def entity_scores(model: nn.Module, inputs: Inputs, labels: torch.Tensor) -> dic
     with torch.no_grad():
         for rows in by_length(inputs, 64):
             batch = take(inputs, rows)
-            best = model(**batch).logits.argmax(-1).numpy()
+            moved = {name: values.to(device_of(model)) for name, values in batch.items()}
+            best = model(**moved).logits.argmax(-1).cpu().numpy()
             right = labels[rows, : best.shape[1]].numpy()
             for guess, truth in zip(best, right, strict=True):
                 judged = np.flatnonzero(truth != -100)
