@@ -4,6 +4,7 @@ from . import gradients as gradients
 from . import grouping as grouping
 from . import losses as losses
 from . import soft_sharing as soft_sharing
+from . import studies as studies
 from . import tasks as tasks
 from . import training as training
 from .gradients import gradient_cosines as gradient_cosines
@@ -28,6 +29,9 @@ from .losses import relative_weights as relative_weights
 from .losses import sampling_probabilities as sampling_probabilities
 from .soft_sharing import train_tied as train_tied
 from .soft_sharing import trunk_distance as trunk_distance
+from .studies import train_helped as train_helped
+from .studies import train_together as train_together
+from .studies import train_watched as train_watched
 from .tasks import HIDDEN as HIDDEN
 from .tasks import MAX_LENGTH as MAX_LENGTH
 from .tasks import MAX_WORDS as MAX_WORDS

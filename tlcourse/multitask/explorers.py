@@ -2,53 +2,66 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from tlcourse import recorded
-from tlcourse.finetuning.tasks import Encoded
-from tlcourse.multitask.gradients import gradient_cosines, probe_gradients
 from tlcourse.multitask.grouping import cosine_curves, gain_matrix, task_pairs
 from tlcourse.multitask.losses import sampling_probabilities
-from tlcourse.multitask.tasks import SUITE, build_multitask, load_suite
-from tlcourse.multitask.training import evaluate_tasks, train_tasks
+from tlcourse.multitask.studies import train_helped, train_together, train_watched
+from tlcourse.multitask.tasks import SUITE, load_suite
 from tlcourse.scores import interval, is_clear
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
 from tlcourse.widgets.controls import choice, menu, tick
 from tlcourse.widgets.curves import Chart, CurveExplorer, Knob, plus_minus
 from tlcourse.widgets.explorer import Explorer, Result
+from tlcourse.widgets.snippet import snippet
 
-# As in the recorded runs; a live run has a seed that was not recorded.
-_RUN: dict[str, Any] = {"steps": 200, "learning_rate": 3e-3, "seed": 1000}
-_HELPER_LABELS = 1000
-_CONFLICT_LABELS = 200
-_GAIN_STEPS = range(0, 201, 40)
-_COSINE_STEPS = range(0, 201, 20)
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STEPS, _NEW_SEED = 200, 1000
+"""As long as the recorded runs; a live run has a seed that was not recorded."""
+
+_GAIN_STEPS, _COSINE_STEPS = range(0, _STEPS + 1, 40), range(0, _STEPS + 1, 20)
+_TASKS = list(SUITE)
+_SUITE = "load_suite()  # build_suite makes one of your own labelled sets"
 
 
-def _split(names: Any, split: str) -> dict[str, Encoded]:
-    tasks = load_suite().tasks
-    return {name: tasks[name].splits[split] for name in names}
-
-
-def _sizes(tasks: str) -> dict[str, int]:
-    """The first task has few labels, the others many."""
-    few, many = recorded.grid("single_tasks")["n"]
+def _mix(tasks: str, weight: float = 0.5) -> tuple[dict[str, int], dict[str, float]]:
+    """Labels and weights: few and the weight for the first task, many and the rest for others."""
     first, *others = tasks.split(" + ")
-    return {first: few, **dict.fromkeys(others, many)}
+    rest = (1 - weight) / len(others)
+    return {first: 100, **dict.fromkeys(others, 1000)}, {first: weight} | dict.fromkeys(
+        others, rest
+    )
 
 
-def _weights(tasks: str, weight: float) -> dict[str, float]:
-    """The first task's weight; the others divide the rest."""
-    first, *others = tasks.split(" + ")
-    return {first: weight, **dict.fromkeys(others, (1 - weight) / len(others))}
+@lru_cache(maxsize=32)
+def _alone(name: str, labels: int) -> pd.Series:
+    """Accuracies of a task that is trained alone."""
+    return recorded.select("single_tasks", task=name, n=labels)["accuracy"]
+
+
+@lru_cache(maxsize=8)
+def _weight_charts(tasks: str) -> list[Chart]:
+    """A chart for each task, the same for every λ and τ, with the band of the task alone."""
+    rows, found = recorded.select("weights_and_lambda", tasks=tasks), []
+    for place, (name, labels) in enumerate(_mix(tasks)[0].items()):
+        alone = _alone(name, labels)
+        scores = [*alone, *rows[f"accuracy_{place}"]]
+        chart = Chart(
+            f"{name}, {labels:,} labels: test accuracy", "weight of the first task",
+            {f"accuracy_{place}": "at once"}, (min(scores) - 0.01, max(scores) + 0.01),
+            ticks=sorted(rows["weight"].unique()), levels={"alone": (alone.mean(), alone.std())},
+        )  # fmt: skip
+        found.append(chart)
+    return found
 
 
 class TaskWeights(CurveExplorer):
@@ -58,8 +71,8 @@ class TaskWeights(CurveExplorer):
     size = (8.8, 3.1)
     sweep = "weights_and_lambda"
     x = "weight"
-    margins = {"left": 0.055, "right": 0.985, "bottom": 0.17, "top": 0.88, "wspace": 0.17}
-    knobs = {
+    margins = (0.055, 0.17, 0.985, 0.88, 0.17)
+    knobs: ClassVar = {
         "tasks": Knob("tasks", "chinese + movies"),
         "weight": Knob("weight of the first task", 0.5),
         "lam": Knob("λ of the pretraining loss", 0.0),
@@ -67,41 +80,28 @@ class TaskWeights(CurveExplorer):
     }
 
     def charts(self, result: Result) -> list[Chart]:
-        """A chart for each task, with the band of the task alone."""
-        return [
-            Chart(
-                f"{name}, {labels:,} labels: test accuracy", "weight of the first task",
-                {f"accuracy_{place}": "at once"}, _limits(result["tasks"])[place],
-                ticks=recorded.grid(self.sweep)["weight"], levels={"alone": _alone(name, labels)},
-            )
-            for place, (name, labels) in enumerate(_sizes(result["tasks"]).items())
-        ]  # fmt: skip
+        """A chart for each task."""
+        return _weight_charts(result["tasks"])
 
     def train(
         self, progress: Progress, tasks: str, weight: float, lam: float, temperature: int
     ) -> Result:
         """Train the tasks on one trunk."""
-        suite, sizes = load_suite(), _sizes(tasks)
-        model = build_multitask(suite, list(sizes), _RUN["seed"])
-        train_tasks(
-            model, suite.sample(sizes, _RUN["seed"]), **_RUN, weights=_weights(tasks, weight),
-            temperature=temperature, lam=lam, source=suite.source(list(sizes)) if lam else None,
-            source_batch_size=8, progress=progress,
-        )  # fmt: skip
-        found = evaluate_tasks(model, _split(sizes, "test"))
-        return {f"accuracy_{place}": found[f"accuracy_{name}"] for place, name in enumerate(sizes)}
+        found = train_together(
+            load_suite(), *_mix(tasks, weight), temperature, lam, seed=_NEW_SEED, progress=progress
+        )
+        names = enumerate(tasks.split(" + "))
+        return {f"accuracy_{place}": found[f"accuracy_{name}"] for place, name in names}
 
     def describe(self, result: Result, live: Result | None) -> str:
         """Every task's scores at this weight, beside the task alone."""
-        sizes, here, parts = _sizes(result["tasks"]), result["here"], []
+        (sizes, _), here, parts = _mix(result["tasks"]), result["here"], []
         shares = sampling_probabilities(sizes, result["temperature"])
         for place, (name, labels) in enumerate(sizes.items()):
-            mean, std = _alone(name, labels)
-            batches = _RUN["steps"] * len(sizes) * shares[name]
             parts.append(
                 f"{name} {plus_minus(here[f'accuracy_{place}'])} (macro-F1 "
-                f"{here[f'macro_f1_{place}'].mean():.3f}; alone {mean:.3f} ± {std:.3f}; about "
-                f"{batches:.0f} batches, alone {_RUN['steps']})"
+                f"{here[f'macro_f1_{place}'].mean():.3f}; alone {plus_minus(_alone(name, labels))};"
+                f" about {_STEPS * len(sizes) * shares[name]:.0f} batches, alone {_STEPS})"
             )
         text = (
             f"Weight {result['weight']:g} on {next(iter(sizes))}, λ = {result['lam']:g}, "
@@ -109,46 +109,15 @@ class TaskWeights(CurveExplorer):
             f"{len(here)} seeds. A run took {result['rows']['seconds'].mean():.0f} s."
         )
         if live:
-            shown = zip(sizes, live.values(), strict=True)
-            text += f" Live: {', '.join(f'{name} {value:.3f}' for name, value in shown)}."
+            told = zip(sizes, live.values(), strict=True)
+            text += f" Live: {', '.join(f'{name} {value:.3f}' for name, value in told)}."
         return text
 
     def code(self, tasks: str, weight: float, lam: float, temperature: int) -> str:
         """Train with seed 0."""
-        source = f"\n    lam={lam}, source=suite.source(list(sizes)), source_batch_size=8,"
-        return textwrap.dedent("""\
-            from tlcourse.multitask import build_multitask, evaluate_tasks, load_suite, train_tasks
-
-            suite = load_suite()  # build_suite makes one of your own labelled sets
-            sizes = %s
-            model = build_multitask(suite, list(sizes), seed=0)
-            train_tasks(
-                model, suite.sample(sizes, seed=0), steps=200, learning_rate=3e-3,
-                weights=%s, temperature=%s,%s
-            )
-            result = evaluate_tasks(model, {name: suite.tasks[name].splits["test"] for name in sizes})
-            print(result)
-            """) % (_sizes(tasks), _weights(tasks, weight), temperature, source if lam else "")
-
-
-@lru_cache(maxsize=32)
-def _alone(name: str, labels: int) -> tuple[float, float]:
-    """Mean and standard deviation of a task's accuracy when it is trained alone."""
-    scores = recorded.select("single_tasks", task=name, n=labels)["accuracy"]
-    return float(scores.mean()), float(scores.std())
-
-
-@lru_cache(maxsize=8)
-def _limits(tasks: str) -> list[tuple[float, float]]:
-    """Limits of each task's axis, the same for every λ and T."""
-    rows, found = recorded.select("weights_and_lambda", tasks=tasks), []
-    for place, (name, labels) in enumerate(_sizes(tasks).items()):
-        groups = rows.groupby(["weight", "lam", "temperature"])[f"accuracy_{place}"]
-        mean, std = _alone(name, labels)
-        low = min((groups.mean() - groups.std()).min(), mean - std)
-        high = max((groups.mean() + groups.std()).max(), mean + std)
-        found.append((low - 0.015, high + 0.02))
-    return found
+        sizes, weights = _mix(tasks, weight)
+        data = {"suite": _SUITE, "sizes": f"{sizes}", "weights": f"{weights}", "lam": f"{lam}"}
+        return snippet(train_together, data, temperature=temperature)
 
 
 class WhoHelpsWhom(Explorer):
@@ -156,19 +125,16 @@ class WhoHelpsWhom(Explorer):
 
     name = "who helps whom"
     size = (8.8, 3.8)
-    comparisons: Mapping[str, tuple[str, int]] = {
+    comparisons: ClassVar = {
         f"{arm}, {n} labels": (arm, n)
         for arm, n in (("at once", 50), ("in sequence", 50), ("at once", 500))
     }
-    metrics: Mapping[str, str] = {
-        "after the last step": "accuracy",
-        "stopped by validation": "stopped",
-    }
+    metrics: ClassVar = {"after the last step": "accuracy", "stopped by validation": "stopped"}
 
     def __init__(self, **settings: object) -> None:
         controls = {
-            "target": menu("target (row)", tuple(SUITE), "chinese"),
-            "helper": menu("helper (column)", _others("chinese"), "movies"),
+            "target": menu("target (row)", _TASKS, "chinese"),
+            "helper": menu("helper (column)", _TASKS[:-1], "movies"),
             "comparison": menu("trained", tuple(self.comparisons), next(iter(self.comparisons))),
             "metric": menu("accuracy", tuple(self.metrics), next(iter(self.metrics))),
         }
@@ -178,7 +144,8 @@ class WhoHelpsWhom(Explorer):
     def _other_helpers(self, change: Any) -> None:
         """A task does not help itself: offer the others; where it would, swap the two."""
         target, helper = self.controls["target"].value, self.controls["helper"].value
-        self.relimit("helper", _others(target), change["old"] if helper == target else helper)
+        others = [name for name in _TASKS if name != target]
+        self.relimit("helper", others, change["old"] if helper == target else helper)
 
     def compute(self, target: str, helper: str, comparison: str, metric: str) -> Result:
         """All gains, and both learning curves of this pair."""
@@ -200,17 +167,22 @@ class WhoHelpsWhom(Explorer):
         self, progress: Progress, target: str, helper: str, comparison: str, metric: str
     ) -> Result:
         """Train alone and with the helper."""
-        arm, n = self.comparisons[comparison]
-        alone = _checks({target: n}, arm, lambda share: progress(share / 3))
-        helped = _checks(
-            {target: n, helper: _HELPER_LABELS}, arm, lambda share: progress((1 + 2 * share) / 3)
+        (arm, n), suite = self.comparisons[comparison], load_suite()
+        judged = {split: suite.tasks[target].splits[split] for split in ("validation", "test")}
+        first = (helper,) if arm == "in sequence" else ()
+        alone, helped = (
+            train_helped(suite, sizes, judged, before, seed=_NEW_SEED, progress=report)
+            for sizes, before, report in (
+                ({target: n}, (), lambda share: progress(share / 3)),
+                ({target: n, helper: 1000}, first, lambda share: progress((1 + 2 * share) / 3)),
+            )
         )
+        last = self.metrics[metric] == "accuracy"
         one, other = (
-            run[-1] if self.metrics[metric] == "accuracy" else max(run, key=_on_validation)
+            (run[-1] if last else max(run, key=lambda check: check["validation"]))["test"]
             for run in (alone, helped)
         )
-        curve = np.array([_on_validation(check) for check in helped])
-        return {"gain": other["test"] - one["test"], "curve": curve}
+        return {"gain": other - one, "curve": np.array([check["validation"] for check in helped])}
 
     def frame_key(self, result: Result) -> Hashable:
         """What the matrix and the axes depend on."""
@@ -220,20 +192,19 @@ class WhoHelpsWhom(Explorer):
         """The gain matrix on the left; axes for two learning curves on the right."""
         matrix, curves = figure.subplots(1, 2, width_ratios=(1, 1.2))
         figure.subplots_adjust(left=0.085, right=0.985, bottom=0.14, top=0.9, wspace=0.15)
-        figures.matrix_frame(matrix, SUITE, SUITE, "target's gain; bold: interval leaves out 0")
-        clear = np.apply_along_axis(
-            lambda gain: bool(np.isfinite(gain).all()) and is_clear(gain), 2, result["gains"]
-        )
+        figures.matrix_frame(matrix, _TASKS, _TASKS, "target's gain; bold: interval leaves out 0")
+        gains = np.nan_to_num(result["gains"])  # nothing on the diagonal is clear
+        clear = np.array([[is_clear(gain) for gain in row] for row in gains])
         figures.matrix_cells(matrix, result["gains"].mean(2), 0.08, "{:+.3f}", clear)
         figures.tidy(curves, f"{result['target']}: accuracy on validation texts", "step")
         figures.legend(curves, ("alone", "with the helper"), inside="lower right")
-        curves.set_xlim(-3, _GAIN_STEPS[-1] + 3)
+        curves.set_xlim(-3, _STEPS + 3)
         curves.set_ylim(*_curve_limits(result["target"]))
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """A ring around the chosen cell, and its curves."""
         matrix, curves = figure.axes
-        figures.ring_cell(matrix, *(list(SUITE).index(result[key]) for key in ("target", "helper")))
+        figures.ring_cell(matrix, *(_TASKS.index(result[key]) for key in ("target", "helper")))
         for style, curve in enumerate(result["curves"]):
             figures.band(curves, _GAIN_STEPS, curve.mean(0), curve.std(0, ddof=1), "", style)
         if live:
@@ -241,7 +212,7 @@ class WhoHelpsWhom(Explorer):
 
     def describe(self, result: Result, live: Result | None) -> str:
         """The gain with its interval."""
-        row, column = (list(SUITE).index(result[key]) for key in ("target", "helper"))
+        row, column = (_TASKS.index(result[key]) for key in ("target", "helper"))
         gains, (alone, helped) = result["gains"][row, column], result["scores"]
         low, high = interval(gains)
         side = "above" if low > 0 else "below" if high < 0 else "on both sides of"
@@ -254,11 +225,17 @@ class WhoHelpsWhom(Explorer):
         return f"{text} Live: gain {live['gain']:+.3f}." if live else text
 
     def code(self, target: str, helper: str, comparison: str, metric: str) -> str:
-        """Train both with seed 0."""
+        """Train with the helper and seed 0; the target's sizes alone give the other run."""
         arm, n = self.comparisons[comparison]
-        first = "    train_tasks(model, {helper: texts.pop(helper)}, **run) if helper in texts else 0"
-        best = "checks[-1]" if self.metrics[metric] == "accuracy" else "max(checks, key=key)"
-        return ""
+        first = [helper] if arm == "in sequence" else []
+        splits = f"suite.tasks[{target!r}].splits"
+        data = {
+            "suite": _SUITE,
+            "sizes": f"{ {target: n, helper: 1000} }  # leave {helper} out: alone",
+            "first": f"{first}  # trained before; [] is at once",
+            "judged": f'{{split: {splits}[split] for split in ("validation", "test")}}',
+        }
+        return snippet(train_helped, data)
 
 
 @lru_cache(maxsize=8)
@@ -268,5 +245,93 @@ def _curve_limits(target: str) -> tuple[float, float]:
     return curves.min() - 0.02, curves.max() + 0.02
 
 
-def _others(target: str) -> list[str]:
-    return [name for name in SUITE if name != target]
+class GradientConflict(Explorer):
+    """Cosines between the tasks' gradients on the trunk, with PCGrad on or off."""
+
+    name = "gradient conflict"
+    size = (8.8, 3.8)
+
+    def __init__(self, **settings: object) -> None:
+        sets = recorded.grid("gradient_conflict")["tasks"]
+        controls = {
+            "tasks": menu("tasks on the trunk", sets, sets[-1]),
+            "step": choice("training step", _COSINE_STEPS, 100),
+            "pcgrad": tick("PCGrad", False),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, tasks: str, step: int, pcgrad: bool) -> Result:
+        """Recorded cosines: seeds × points × pairs."""
+        plain, projected = (
+            recorded.select("gradient_conflict", tasks=tasks, method=method)
+            for method in ("weights", "PCGrad")
+        )
+        rows = projected if pcgrad else plain
+        cosines = cosine_curves(rows["curve_cosines"], tasks)
+        place = _COSINE_STEPS.index(step)
+        return {
+            "tasks": tasks, "names": tasks.split(" + "), "pairs": task_pairs(tasks), "step": step,
+            "pcgrad": pcgrad, "cosines": cosines, "place": place, "runs": len(rows),
+            "worst": int(cosines[:, place].mean(0).argmin()),
+            "accuracy": [plus_minus(table["mean_accuracy"]) for table in (plain, projected)],
+        }  # fmt: skip
+
+    def train(self, progress: Progress, tasks: str, step: int, pcgrad: bool) -> Result:
+        """Train the tasks on one trunk."""
+        sizes, method = dict.fromkeys(tasks.split(" + "), 200), "PCGrad" if pcgrad else "weights"
+        run = train_watched(load_suite(), sizes, method, seed=_NEW_SEED, progress=progress)
+        cosines = np.array([list(check.values())[1:] for check in run[0]])  # behind the step
+        return {
+            "cosines": cosines,
+            "mean_accuracy": np.mean([run[1][f"accuracy_{name}"] for name in sizes]),
+        }
+
+    def frame_key(self, result: Result) -> Hashable:
+        """The set of tasks."""
+        return result["tasks"]
+
+    def frame(self, figure: Figure, result: Result) -> None:
+        """A matrix on the left, curves on the right."""
+        matrix, curves = figure.subplots(1, 2, width_ratios=(1, 1.35))
+        figure.subplots_adjust(left=0.075, right=0.985, bottom=0.13, top=0.9, wspace=0.16)
+        figures.matrix_frame(matrix, result["names"], result["names"], "mean cosine at this step")
+        figures.tidy(curves, "each pair during training (dark: the lowest at this step)", "step")
+        curves.set_xlim(-3, _STEPS + 3)
+        curves.set_ylim(-1.02, 1.02)
+        curves.axhline(0, color="#777777", lw=1)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Numbers in the matrix; a line for each pair, the lowest one as a band."""
+        (matrix, curves), names, worst = figure.axes, result["names"], result["worst"]
+        mean, std = result["cosines"].mean(0), result["cosines"].std(0, ddof=1)
+        values = np.full((len(names),) * 2, np.nan)
+        values[np.triu_indices(len(names), 1)] = mean[result["place"]]
+        figures.matrix_cells(matrix, np.fmax(values, values.T), 1.0)
+        curves.plot(_COSINE_STEPS, mean, color="#9bb8cc", lw=1)
+        figures.band(curves, _COSINE_STEPS, mean[:, worst], std[:, worst], "lowest", 0)
+        figures.here(curves, result["step"])
+        if live:
+            figures.live_line(curves, np.array(_COSINE_STEPS), live["cosines"][:, worst])
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """The lowest cosine, how often pairs conflict, and what PCGrad brings."""
+        place, worst, cosines = result["place"], result["worst"], result["cosines"]
+        plain, projected = result["accuracy"]
+        text = (
+            f"{result['tasks']}, step {result['step']}, PCGrad "
+            f"{'on' if result['pcgrad'] else 'off'}: the lowest cosine is that of "
+            f"{' and '.join(result['pairs'][worst])}, {plus_minus(cosines[:, place, worst], 2)}; "
+            f"of all pairs and seeds {(cosines[:, place] < 0).mean():.0%} are negative here, "
+            f"{(cosines < 0).mean():.0%} over the whole training. "
+            f"Mean test accuracy of the tasks: {plain} without PCGrad, "
+            f"{projected} with it ({result['runs']} seeds)."
+        )
+        if live:
+            text += f" Live: cosine {live['cosines'][place, worst]:z.2f}, "
+            text += f"mean accuracy {live['mean_accuracy']:.3f}."
+        return text
+
+    def code(self, tasks: str, step: int, pcgrad: bool) -> str:
+        """Train with seed 0."""
+        sizes, method = dict.fromkeys(tasks.split(" + "), 200), "PCGrad" if pcgrad else "weights"
+        return snippet(train_watched, {"suite": _SUITE, "sizes": f"{sizes}"}, method=method)
