@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from operator import itemgetter
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,13 +24,9 @@ from tlcourse.widgets.curves import Chart, CurveExplorer, Knob, plus_minus
 from tlcourse.widgets.explorer import Explorer, Result
 from tlcourse.widgets.snippet import snippet
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_STEPS, _NEW_SEED = 200, 1000
-"""As long as the recorded runs; a live run has a seed that was not recorded."""
-
+_STEPS, _SEED = 200, 1000  # as long as recorded runs; with a seed that was not recorded
 _GAIN_STEPS, _COSINE_STEPS = range(0, _STEPS + 1, 40), range(0, _STEPS + 1, 20)
+_COMPARED = (("at once", 50), ("in sequence", 50), ("at once", 500))
 _TASKS = list(SUITE)
 _SUITE = "load_suite()  # build_suite makes one of your own labelled sets"
 
@@ -36,16 +34,8 @@ _SUITE = "load_suite()  # build_suite makes one of your own labelled sets"
 def _mix(tasks: str, weight: float = 0.5) -> tuple[dict[str, int], dict[str, float]]:
     """Labels and weights: few and the weight for the first task, many and the rest for others."""
     first, *others = tasks.split(" + ")
-    rest = (1 - weight) / len(others)
-    return {first: 100, **dict.fromkeys(others, 1000)}, {first: weight} | dict.fromkeys(
-        others, rest
-    )
-
-
-@lru_cache(maxsize=32)
-def _alone(name: str, labels: int) -> pd.Series:
-    """Accuracies of a task that is trained alone."""
-    return recorded.select("single_tasks", task=name, n=labels)["accuracy"]
+    weights = dict.fromkeys(others, (1 - weight) / len(others))
+    return {first: 100, **dict.fromkeys(others, 1000)}, {first: weight, **weights}
 
 
 @lru_cache(maxsize=8)
@@ -53,14 +43,15 @@ def _weight_charts(tasks: str) -> list[Chart]:
     """A chart for each task, the same for every λ and τ, with the band of the task alone."""
     rows, found = recorded.select("weights_and_lambda", tasks=tasks), []
     for place, (name, labels) in enumerate(_mix(tasks)[0].items()):
-        alone = _alone(name, labels)
-        scores = [*alone, *rows[f"accuracy_{place}"]]
-        chart = Chart(
-            f"{name}, {labels:,} labels: test accuracy", "weight of the first task",
-            {f"accuracy_{place}": "at once"}, (min(scores) - 0.01, max(scores) + 0.01),
-            ticks=sorted(rows["weight"].unique()), levels={"alone": (alone.mean(), alone.std())},
-        )  # fmt: skip
-        found.append(chart)
+        metric = f"accuracy_{place}"
+        bands = rows.groupby(["weight", "lam", "temperature"])[metric].agg(["mean", "std"])
+        one = recorded.select("single_tasks", task=name, n=labels)["accuracy"].agg(["mean", "std"])
+        low = min(one["mean"] - one["std"], (bands["mean"] - bands["std"]).min()) - 0.015
+        high = max(one["mean"] + one["std"], (bands["mean"] + bands["std"]).max()) + 0.02
+        title, ticks = f"{name}, {labels:,} labels: test accuracy", rows["weight"].unique()
+        alone = {"alone": (one["mean"], one["std"])}
+        chart = Chart(title, "weight of the first task", {metric: "at once"}, (low, high))
+        found.append(replace(chart, ticks=ticks.tolist(), levels=alone))
     return found
 
 
@@ -71,7 +62,6 @@ class TaskWeights(CurveExplorer):
     size = (8.8, 3.1)
     sweep = "weights_and_lambda"
     x = "weight"
-    margins = (0.055, 0.17, 0.985, 0.88, 0.17)
     knobs: ClassVar = {
         "tasks": Knob("tasks", "chinese + movies"),
         "weight": Knob("weight of the first task", 0.5),
@@ -83,25 +73,23 @@ class TaskWeights(CurveExplorer):
         """A chart for each task."""
         return _weight_charts(result["tasks"])
 
-    def train(
-        self, progress: Progress, tasks: str, weight: float, lam: float, temperature: int
-    ) -> Result:
+    def train(self, progress: Progress, **at: Any) -> Result:
         """Train the tasks on one trunk."""
-        found = train_together(
-            load_suite(), *_mix(tasks, weight), temperature, lam, seed=_NEW_SEED, progress=progress
-        )
-        names = enumerate(tasks.split(" + "))
-        return {f"accuracy_{place}": found[f"accuracy_{name}"] for place, name in names}
+        (sizes, weights), suite = _mix(at["tasks"], at["weight"]), load_suite()
+        how = {"temperature": at["temperature"], "lam": at["lam"], "seed": _SEED}
+        found = train_together(suite, sizes, weights, **how, progress=progress)
+        return {f"accuracy_{place}": found[f"accuracy_{name}"] for place, name in enumerate(sizes)}
 
     def describe(self, result: Result, live: Result | None) -> str:
         """Every task's scores at this weight, beside the task alone."""
         (sizes, _), here, parts = _mix(result["tasks"]), result["here"], []
         shares = sampling_probabilities(sizes, result["temperature"])
-        for place, (name, labels) in enumerate(sizes.items()):
+        for place, (name, chart) in enumerate(zip(sizes, self.charts(result), strict=True)):
+            alone: Any = chart.levels["alone"]
             parts.append(
                 f"{name} {plus_minus(here[f'accuracy_{place}'])} (macro-F1 "
-                f"{here[f'macro_f1_{place}'].mean():.3f}; alone {plus_minus(_alone(name, labels))};"
-                f" about {_STEPS * len(sizes) * shares[name]:.0f} batches, alone {_STEPS})"
+                f"{here[f'macro_f1_{place}'].mean():.3f}; alone {alone[0]:.3f} ± {alone[1]:.3f}; "
+                f"about {_STEPS * len(sizes) * shares[name]:.0f} batches, alone {_STEPS})"
             )
         text = (
             f"Weight {result['weight']:g} on {next(iter(sizes))}, λ = {result['lam']:g}, "
@@ -125,10 +113,7 @@ class WhoHelpsWhom(Explorer):
 
     name = "who helps whom"
     size = (8.8, 3.8)
-    comparisons: ClassVar = {
-        f"{arm}, {n} labels": (arm, n)
-        for arm, n in (("at once", 50), ("in sequence", 50), ("at once", 500))
-    }
+    comparisons: ClassVar = {f"{arm}, {n} labels": (arm, n) for arm, n in _COMPARED}
     metrics: ClassVar = {"after the last step": "accuracy", "stopped by validation": "stopped"}
 
     def __init__(self, **settings: object) -> None:
@@ -159,29 +144,22 @@ class WhoHelpsWhom(Explorer):
         return {
             "target": target, "helper": helper, "comparison": comparison, "metric": metric,
             "gains": gain_matrix(arm, n, self.metrics[metric]), "arm": arm, "n": n,
+            "cell": (_TASKS.index(target), _TASKS.index(helper)),
             "curves": [recorded.curves(table["curve"]) for table in tables],
             "scores": [table[self.metrics[metric]] for table in tables],
         }  # fmt: skip
 
-    def train(
-        self, progress: Progress, target: str, helper: str, comparison: str, metric: str
-    ) -> Result:
+    def train(self, progress: Progress, **at: Any) -> Result:
         """Train alone and with the helper."""
-        (arm, n), suite = self.comparisons[comparison], load_suite()
-        judged = {split: suite.tasks[target].splits[split] for split in ("validation", "test")}
-        first = (helper,) if arm == "in sequence" else ()
-        alone, helped = (
-            train_helped(suite, sizes, judged, before, seed=_NEW_SEED, progress=report)
-            for sizes, before, report in (
-                ({target: n}, (), lambda share: progress(share / 3)),
-                ({target: n, helper: 1000}, first, lambda share: progress((1 + 2 * share) / 3)),
-            )
-        )
-        last = self.metrics[metric] == "accuracy"
-        one, other = (
-            (run[-1] if last else max(run, key=lambda check: check["validation"]))["test"]
-            for run in (alone, helped)
-        )
+        (arm, n), suite = self.comparisons[at["comparison"]], load_suite()
+        target, helper = at["target"], at["helper"]
+        alone = train_helped(suite, {target: n}, seed=_SEED, progress=lambda s: progress(s / 3))
+        helped = train_helped(
+            suite, {target: n, helper: 1000}, [helper] if arm == "in sequence" else [],
+            seed=_SEED, progress=lambda share: progress((1 + 2 * share) / 3),
+        )  # fmt: skip
+        best = itemgetter("step" if self.metrics[at["metric"]] == "accuracy" else "validation")
+        one, other = (max(run, key=best)["test"] for run in (alone, helped))
         return {"gain": other - one, "curve": np.array([check["validation"] for check in helped])}
 
     def frame_key(self, result: Result) -> Hashable:
@@ -198,13 +176,13 @@ class WhoHelpsWhom(Explorer):
         figures.matrix_cells(matrix, result["gains"].mean(2), 0.08, "{:+.3f}", clear)
         figures.tidy(curves, f"{result['target']}: accuracy on validation texts", "step")
         figures.legend(curves, ("alone", "with the helper"), inside="lower right")
-        curves.set_xlim(-3, _STEPS + 3)
-        curves.set_ylim(*_curve_limits(result["target"]))
+        reach = recorded.curves(recorded.select("helper_gains", target=result["target"])["curve"])
+        curves.set(xlim=(-3, _STEPS + 3), ylim=(reach.min() - 0.02, reach.max() + 0.02))
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
         """A ring around the chosen cell, and its curves."""
         matrix, curves = figure.axes
-        figures.ring_cell(matrix, *(_TASKS.index(result[key]) for key in ("target", "helper")))
+        figures.ring_cell(matrix, *result["cell"])
         for style, curve in enumerate(result["curves"]):
             figures.band(curves, _GAIN_STEPS, curve.mean(0), curve.std(0, ddof=1), "", style)
         if live:
@@ -212,8 +190,7 @@ class WhoHelpsWhom(Explorer):
 
     def describe(self, result: Result, live: Result | None) -> str:
         """The gain with its interval."""
-        row, column = (_TASKS.index(result[key]) for key in ("target", "helper"))
-        gains, (alone, helped) = result["gains"][row, column], result["scores"]
+        gains, (alone, helped) = result["gains"][result["cell"]], result["scores"]
         low, high = interval(gains)
         side = "above" if low > 0 else "below" if high < 0 else "on both sides of"
         text = (
@@ -227,22 +204,12 @@ class WhoHelpsWhom(Explorer):
     def code(self, target: str, helper: str, comparison: str, metric: str) -> str:
         """Train with the helper and seed 0; the target's sizes alone give the other run."""
         arm, n = self.comparisons[comparison]
-        first = [helper] if arm == "in sequence" else []
-        splits = f"suite.tasks[{target!r}].splits"
         data = {
             "suite": _SUITE,
             "sizes": f"{ {target: n, helper: 1000} }  # leave {helper} out: alone",
-            "first": f"{first}  # trained before; [] is at once",
-            "judged": f'{{split: {splits}[split] for split in ("validation", "test")}}',
+            "first": f"{[helper] * (arm == 'in sequence')}  # trained before; [] is at once",
         }
         return snippet(train_helped, data)
-
-
-@lru_cache(maxsize=8)
-def _curve_limits(target: str) -> tuple[float, float]:
-    """Limits that hold every learning curve of a target."""
-    curves = recorded.curves(recorded.select("helper_gains", target=target)["curve"])
-    return curves.min() - 0.02, curves.max() + 0.02
 
 
 class GradientConflict(Explorer):
@@ -279,12 +246,10 @@ class GradientConflict(Explorer):
     def train(self, progress: Progress, tasks: str, step: int, pcgrad: bool) -> Result:
         """Train the tasks on one trunk."""
         sizes, method = dict.fromkeys(tasks.split(" + "), 200), "PCGrad" if pcgrad else "weights"
-        run = train_watched(load_suite(), sizes, method, seed=_NEW_SEED, progress=progress)
+        run = train_watched(load_suite(), sizes, method, seed=_SEED, progress=progress)
         cosines = np.array([list(check.values())[1:] for check in run[0]])  # behind the step
-        return {
-            "cosines": cosines,
-            "mean_accuracy": np.mean([run[1][f"accuracy_{name}"] for name in sizes]),
-        }
+        mean = np.mean([run[1][f"accuracy_{name}"] for name in sizes])
+        return {"cosines": cosines, "mean_accuracy": mean}
 
     def frame_key(self, result: Result) -> Hashable:
         """The set of tasks."""
@@ -296,8 +261,7 @@ class GradientConflict(Explorer):
         figure.subplots_adjust(left=0.075, right=0.985, bottom=0.13, top=0.9, wspace=0.16)
         figures.matrix_frame(matrix, result["names"], result["names"], "mean cosine at this step")
         figures.tidy(curves, "each pair during training (dark: the lowest at this step)", "step")
-        curves.set_xlim(-3, _STEPS + 3)
-        curves.set_ylim(-1.02, 1.02)
+        curves.set(xlim=(-3, _STEPS + 3), ylim=(-1.02, 1.02))
         curves.axhline(0, color="#777777", lw=1)
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
@@ -316,15 +280,14 @@ class GradientConflict(Explorer):
     def describe(self, result: Result, live: Result | None) -> str:
         """The lowest cosine, how often pairs conflict, and what PCGrad brings."""
         place, worst, cosines = result["place"], result["worst"], result["cosines"]
-        plain, projected = result["accuracy"]
         text = (
             f"{result['tasks']}, step {result['step']}, PCGrad "
             f"{'on' if result['pcgrad'] else 'off'}: the lowest cosine is that of "
             f"{' and '.join(result['pairs'][worst])}, {plus_minus(cosines[:, place, worst], 2)}; "
             f"of all pairs and seeds {(cosines[:, place] < 0).mean():.0%} are negative here, "
             f"{(cosines < 0).mean():.0%} over the whole training. "
-            f"Mean test accuracy of the tasks: {plain} without PCGrad, "
-            f"{projected} with it ({result['runs']} seeds)."
+            f"Mean test accuracy of the tasks: {result['accuracy'][0]} without PCGrad, "
+            f"{result['accuracy'][1]} with it ({result['runs']} seeds)."
         )
         if live:
             text += f" Live: cosine {live['cosines'][place, worst]:z.2f}, "

@@ -8,7 +8,6 @@ from itertools import combinations
 import torch
 
 from tlcourse.arguments import shown
-from tlcourse.finetuning.tasks import Encoded
 from tlcourse.multitask.gradients import gradient_cosines, probe_gradients
 from tlcourse.multitask.tasks import Suite, build_multitask
 from tlcourse.multitask.training import evaluate_tasks, train_tasks
@@ -68,7 +67,6 @@ def train_together(
 def train_helped(
     suite: Suite,
     sizes: Mapping[str, int],
-    judged: Mapping[str, Encoded],
     first: Sequence[str] = (),
     *,
     steps: int = 200,
@@ -85,8 +83,6 @@ def train_helped(
     suite : Suite
     sizes : mapping of str to int
         Labelled texts of each task: of the target, then of its helpers, if any.
-    judged : mapping of str to Encoded
-        Labelled texts of the target to judge it on, such as validation and test texts.
     first : sequence of str
         Helpers that are trained before, for as many steps, and not at once; the trunk is kept.
     steps, learning_rate, seed, progress
@@ -95,8 +91,8 @@ def train_helped(
     Returns
     -------
     list of dict
-        Before training and after each fifth of it the ``step``, and the accuracy on each of
-        ``judged``.
+        Before training and after each fifth of it the ``step``, and the target's accuracy on
+        ``validation`` and ``test`` texts.
     """
     _check(suite, sizes)
     model, texts = build_multitask(suite, list(sizes), seed), suite.sample(sizes, seed)
@@ -108,8 +104,9 @@ def train_helped(
     (target, *_), at = sizes, [steps * part // 5 for part in range(6)]
 
     def judge() -> dict[str, float]:
-        scores = {name: evaluate_tasks(model, {target: part}) for name, part in judged.items()}
-        return {name: found[f"accuracy_{target}"] for name, found in scores.items()}
+        parts = {split: suite.tasks[target].splits[split] for split in ("validation", "test")}
+        found = {split: evaluate_tasks(model, {target: part}) for split, part in parts.items()}
+        return {split: scores[f"accuracy_{target}"] for split, scores in found.items()}
 
     history = train_tasks(
         model, texts, steps=steps, learning_rate=learning_rate, seed=seed,
