@@ -403,7 +403,8 @@ def test_after_bad_input_the_old_picture_is_veiled():
 
 def test_the_viewer_offers_what_the_model_has():
     from tlcourse import bert
-    from tlcourse.bert.explorers_inspection import MODELS
+
+    MODELS = explorers.AttentionViewer.models
 
     viewer = explorers.AttentionViewer()
     for label, model in MODELS.items():

@@ -1,7 +1,6 @@
 from . import collapse as collapse
 from . import domains as domains
 from . import exercises as exercises
-from . import exercises_freezing as exercises_freezing
 from . import explorers as explorers
 from . import layers as layers
 from . import losses as losses
