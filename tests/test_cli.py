@@ -45,7 +45,9 @@ def test_faults_are_one_line(capsys):
 def test_pretrain_lists_models_and_makes_one(tmp_path, monkeypatch, capsys):
     assert cli.main(["pretrain"]) == 0
     assert "movie_reviews-GloVe" in capsys.readouterr().out
-    monkeypatch.setitem(recipes.LANGUAGE_MODEL, "epochs", 0.03)  # the mechanics; the whole takes minutes
+    monkeypatch.setitem(
+        recipes.LANGUAGE_MODEL, "epochs", 0.03
+    )  # the mechanics; the whole takes minutes
     assert cli.main(["pretrain", "movie_reviews-random", "--out", str(tmp_path)]) == 0
     about = json.loads((tmp_path / "movie_reviews-random.json").read_text())
     losses = [point["loss"] for point in about["validation_loss"]]

@@ -35,9 +35,6 @@ from .soft_sharing import trunk_distance as trunk_distance
 from .studies import train_helped as train_helped
 from .studies import train_together as train_together
 from .studies import train_watched as train_watched
-from .tasks import HIDDEN as HIDDEN
-from .tasks import MAX_LENGTH as MAX_LENGTH
-from .tasks import MAX_WORDS as MAX_WORDS
 from .tasks import SUITE as SUITE
 from .tasks import Suite as Suite
 from .tasks import build_multitask as build_multitask
