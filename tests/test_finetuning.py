@@ -649,3 +649,94 @@ def test_a_task_of_ones_own_has_a_model(tmp_path):
         start.build_model(task, vectors)
     with pytest.raises(FileNotFoundError, match="take pretrained=False"):
         start.build_model(task, "random")
+
+
+def _own(n=40):
+    texts = [f"a {'fine' if i % 2 else 'dull'} film number {i}" for i in range(n)]
+    return texts, ["good" if i % 2 else "bad" for i in range(n)]
+
+
+@pytest.mark.parametrize("names", [("bad", "good"), (3, 7)])
+def test_a_model_for_texts_of_ones_own(names):
+    texts, words = _own()
+    labels = [names[word == "good"] for word in words]
+    vectors = KeyedVectors(7)
+    vectors.add_vectors(["fine", "dull"], np.eye(2, 7, dtype=np.float32))
+    model, task = start.build(texts, labels, vectors=vectors, hidden=(12, 8))
+    assert task.classes == names
+    assert len(task.splits["train"]) == 40
+    assert model.encoder.embedding.weight.shape == (len(task.vocabulary), 7)
+    plain = task.encode(["one more film", "and another film of some length"])
+    assert plain.labels is None
+    movies = tasks.load_task("movie_reviews").dataset
+    with pytest.raises(
+        ValueError, match=r"texts must have the classes .* got \('rotten'"
+    ):
+        task.encode(movies)
+    embedding = model.encoder.embedding.weight.clone()
+    history = tune(
+        model, task.encode(texts, labels), source=plain, lam=0.5, frozen=("embedding",),
+        steps=60, learning_rate=0.02, device="cpu",
+    )  # fmt: skip
+    assert history.loss[-1] < history.loss[0]
+    assert torch.equal(model.encoder.embedding.weight, embedding)
+    new = task.encode(["a fine play", "a dull play"], [names[1], names[0]])
+    assert new.labels.tolist() == [1, 0]
+    assert evaluate(model, new)["accuracy"] == 1
+    assert predict(model, new.inputs).argmax(1).tolist() == [1, 0]
+    assert source_loss(model, plain) > 0
+
+
+def test_a_data_set_of_ones_own_keeps_its_splits():
+    movies = tasks.load_task("movie_reviews").dataset
+    some = movies.take(range(0, 1200, 3))
+    model, task = start.build(some, max_words=300, max_length=20)
+    assert task.classes == ("rotten", "fresh")
+    assert len(task.vocabulary) == 302
+    assert len(task.splits["train"]) == (some.split == "train").sum()
+    tune(model, task.sample(40, 0), steps=2, device="cpu")
+    assert 0 <= evaluate(model, task.splits["test"])["accuracy"] <= 1
+
+
+def test_a_pretrained_model_of_ones_own_is_kept_and_found_again(tmp_path):
+    model, task = start.build(*_own())
+    start.save_checkpoint(model, task, "mine", tmp_path)
+    again, _ = start.build(*_own(), seed=3)
+    start.load_checkpoint(again, task, "mine", tmp_path)
+    assert torch.allclose(again.lm_head.weight, model.lm_head.weight, atol=1e-3)
+
+
+def test_labels_of_ones_own_are_checked():
+    texts, labels = _own(4)
+    _, task = start.build(texts, labels)
+    assert tasks.class_numbers(np.array([1, 0]), ("bad", "good")).tolist() == [1, 0]
+    assert tasks.class_numbers(pd.Series(["good", "bad"]), ("bad", "good")).tolist() == [1, 0]
+    assert tasks.class_numbers(torch.tensor([7, 3]), (3, 7)).tolist() == [1, 0]
+    fail = [
+        (lambda: start.build(texts[0], labels), TypeError, "texts must be a sequence of texts"),
+        (lambda: start.build(texts, "good"), TypeError, "labels must be a sequence, one a text"),
+        (lambda: start.build(texts), ValueError, "labels must have 4 entries, .* got 0"),
+        (lambda: start.build(texts, labels[:3]), ValueError, "labels must have 4 entries"),
+        (lambda: start.build(texts, [1, "a", 1, 2]), TypeError, "all names or all whole numbers"),
+        (lambda: start.build(texts, [0.5] * 4), TypeError, "all names or all whole numbers"),
+        (lambda: start.build(texts, [1] * 4), ValueError, "at least two classes"),
+        (lambda: start.build([], []), ValueError, "texts needs at least 1 text"),
+        (lambda: start.build(texts, labels, language="fr"), ValueError, "language must be one of"),
+        (lambda: start.build(texts, labels, max_words=0), ValueError, "max_words must be"),
+        (
+            lambda: start.build(texts, labels, vectors={"a": [1]}),
+            TypeError,
+            "vectors must be Keyed",
+        ),
+        (
+            lambda: task.encode(texts, ["good", "bad", "fair", "bad"]),
+            ValueError,
+            "labels must be am",
+        ),
+        (lambda: task.encode(texts, labels[:3]), ValueError, r"labels must have shape \(4,\)"),
+        (lambda: tasks.class_numbers([0, 7], (3, 7)), ValueError, r"among \(3, 7\), got \[0\]"),
+        (lambda: tasks.as_dataset(texts), TypeError, r"data must be a TextDataset or \(texts, lab"),
+    ]
+    for call, error, words in fail:
+        with pytest.raises(error, match=words):
+            call()

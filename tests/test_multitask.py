@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gensim.models.keyedvectors import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
@@ -521,6 +522,49 @@ def test_your_own_sets_become_tasks(tmp_path):
     assert multitask.evaluate_tasks(model, judged)["accuracy_own"] > 0.8
     with pytest.raises(ValueError, match="labelled sets, at least one; got"):
         build_suite({})
+
+
+def test_several_sets_of_ones_own_by_one_call():
+    films = [f"a {'fine' if i % 2 else 'dull'} film number {i}" for i in range(30)]
+    news = [("shares rose", "the match was lost", "a new law")[i % 3] for i in range(30)]
+    data = {
+        "films": (films, ["good" if i % 2 else "bad" for i in range(30)]),
+        "news": (news, [(10, 20, 30)[i % 3] for i in range(30)]),
+    }
+    vectors = KeyedVectors(6)
+    known = ["fine", "dull", "shares", "match", "law"]
+    vectors.add_vectors(known, np.eye(5, 6, dtype=np.float32))
+    found = multitask.train(
+        data, vectors=vectors, weights={"films": 2.0, "news": 1.0}, temperature=2, lam=0.2,
+        steps=80, learning_rate=0.02, device="cpu",
+    )  # fmt: skip
+    assert found.suite.embedding.shape[1] == 6
+    assert found.predict(["a fine play", "a dull play"], "films").tolist() == ["good", "bad"]
+    assert found.predict(["shares rose", "the match"], "news").tolist() == [10, 20]
+    assert found.probabilities(["shares rose"], "news").shape == (1, 3)
+    assert found.scores(films, data["films"][1], "films")["accuracy"] > 0.9
+    assert len(found.history.loss) == len(found.history.parts["pre"]) == 80
+    assert found.history.weights == pytest.approx({"films": 4 / 3, "news": 2 / 3})
+    with pytest.raises(ValueError, match=r"names must be some of \('films', 'news'\)"):
+        found.predict(["x"], "sports")
+    for bad, error, words in (
+        ({}, ValueError, "at least one"),
+        ({"films": films}, TypeError, "TextDataset or"),
+        ({"pre": data["films"]}, ValueError, "no task may be called 'pre'"),
+    ):
+        with pytest.raises(error, match=words):
+            multitask.train(bad, vectors=vectors)
+    with pytest.raises(TypeError, match="vectors must be KeyedVectors"):
+        multitask.train(data, vectors={"fine": [1.0]})
+
+
+def test_the_courses_suite_is_such_a_call():
+    small = {name: SUITE[name]() for name in ("news", "plots")}
+    found = multitask.train(small, steps=2, device="cpu")
+    suite = load_suite()
+    assert found.suite.tasks["news"].classes == suite.tasks["news"].classes
+    row, there = (s.vocabulary.index["film"] for s in (found.suite, suite))
+    assert np.array_equal(found.suite.embedding[row], suite.embedding[there])
 
 
 # What the lesson claims, over the recorded runs.

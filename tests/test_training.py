@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -195,3 +196,71 @@ def test_lengths_must_fit_the_states():
         with pytest.raises(ValueError, match="lengths"):
             pool(torch.ones(2, 3, 1), torch.tensor([1]))
     assert masked_mean(torch.ones(1, 3, 1), [3]).item() == 1
+
+
+def test_predict_by_name_runs_without_needless_padding_and_keeps_the_order():
+    seen = []
+
+    class Reader(torch.nn.Module):
+        def forward(self, input_ids, attention_mask, sign=1):
+            seen.append(tuple(input_ids.shape))
+            total = (input_ids * attention_mask).sum(1).float() * sign
+            return SimpleNamespace(logits=torch.stack([total, -total], 1) / 100)
+
+    ids, lengths, _ = _data(10)
+    inputs = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    wanted = (torch.stack([ids.sum(1), -ids.sum(1)], 1) / 100).softmax(1).numpy()
+    assert training.predict(Reader(), inputs, batch_size=4) == pytest.approx(wanted)
+    assert [shape[1] for shape in seen] == [
+        int(part.max()) for part in lengths.sort().values.split(4)
+    ]
+    assert training.predict(Reader(), inputs, sign=-1) == pytest.approx(wanted[:, ::-1])
+
+
+def test_history_keeps_what_a_step_had():
+    history = training.History()
+    history.add(1.0, {"a": 0.5})
+    history.add(2.0, {"b": 0.25})
+    assert history.loss == [1.0, 2.0]
+    assert history.parts["a"][0] == 0.5
+    assert history.parts["b"][1] == 0.25
+    assert np.isnan([history.parts["a"][1], history.parts["b"][0]]).all()
+
+
+def test_one_loop_with_all_it_offers():
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    rates, steps, shares = [], [], []
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+
+    def loss_of(step):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return weight.square().sum(), {"size": abs(weight.item())}
+
+    history = training.train(
+        loss_of, optimizer, steps=4, first=1, rate=training.linear_schedule(4, 2), clip=(),
+        after_step=steps.append, check_at=(0, 2, 4), on_check=lambda: {"w": weight.item()},
+        progress=shares.append,
+    )  # fmt: skip
+    assert rates == [0.25, 0.5, 0.25]
+    assert steps == [2, 3, 4]
+    assert [check["step"] for check in history.checks] == [2, 4], "what was stopped goes on"
+    assert shares == [0.5, 0.75, 1.0]
+    assert history.parts["size"][0] == 2.0
+    assert weight.item() == pytest.approx(2 * 0.5 * 0 * 0.5)
+    with pytest.raises(ValueError, match="nothing trains"):
+        training.train(lambda step: torch.ones(()), optimizer, steps=1)
+
+
+def test_gradients_are_clipped_group_by_group():
+    one, other = (torch.nn.Parameter(torch.full((4,), 10.0)) for _ in range(2))
+    optimizer = torch.optim.SGD([one, other], lr=1.0)
+    loss_of = lambda step: (one.square() + 3 * other.square()).sum()  # noqa: E731
+    training.train(loss_of, optimizer, steps=1, clip=[[one], [other]])
+    for moved in (one, other):
+        assert (10 - moved).norm().item() == pytest.approx(1, rel=1e-4)
+    with torch.no_grad():
+        one.fill_(10.0)
+        other.fill_(10.0)
+    training.train(loss_of, optimizer, steps=1)
+    moved = torch.cat([10 - one, 10 - other])
+    assert moved.norm().item() == pytest.approx(1, rel=1e-4)
