@@ -527,7 +527,7 @@ def test_your_own_sets_become_tasks(tmp_path):
 
 
 def _gains(arm, n, metric="accuracy"):
-    from experiments.gains import gain_matrix
+    from tlcourse.multitask.grouping import gain_matrix
 
     return gain_matrix(arm, n, metric)
 

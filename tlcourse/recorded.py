@@ -122,3 +122,22 @@ def grid(name: str) -> dict[str, list[Any]]:
     _table(name)  # an unknown name is told
     recipe = data_dir() / "runs" / f"{name}.json"
     return json.loads(recipe.read_text(encoding="utf8"))["grid"]
+
+
+def chosen_by_validation(
+    rows: pd.DataFrame, setting: str = "learning_rate", metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Of some runs those with the value of a setting that is best on validation texts.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        As of `select`, with a column ``validation_<metric>``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of their seeds.
+    """
+    best = spread(rows, setting, f"validation_{metric}")["mean"].idxmax()
+    return rows[rows[setting] == best].sort_values("seed")

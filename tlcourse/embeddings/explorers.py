@@ -3,103 +3,97 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Hashable
 from functools import lru_cache
+from typing import Any, ClassVar
 
+import numpy as np
+from gensim.models.keyedvectors import KeyedVectors
 from matplotlib.figure import Figure
 
-from experiments.embeddings import FEATURES, PROBES, TASKS, few_shot, word2vec_knobs
-from tlcourse import recorded
-from tlcourse.embeddings.vectors import load_glove, similarity_score
+from tlcourse.data.corpora import load_corpus
+from tlcourse.data.datasets import load_movie_reviews, load_news_topics
+from tlcourse.data.dictionary import gloss
+from tlcourse.embeddings.vectors import (
+    document_averages,
+    load_glove,
+    load_vectors,
+    make_vectors,
+    nearest,
+    require_word,
+    similarity_score,
+)
+from tlcourse.embeddings.word2vec import train_word2vec
+from tlcourse.scores import scores
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
-from tlcourse.widgets.controls import choice, menu, readable
+from tlcourse.widgets.controls import choice, field, menu, readable
+from tlcourse.widgets.curves import Chart, CurveExplorer, Knob
 from tlcourse.widgets.explorer import Explorer, Result
+
+PROBES = ("film", "government", "game", "music", "money")
+FEATURES = ("GloVe", "own Word2Vec", "random vectors", "bag of words")
+
+# Logistic regression's C: best macro-F1 on the validation splits at n = 100, mean of the tasks.
+STRENGTHS = {"GloVe": 0.1, "own Word2Vec": 0.1, "random vectors": 0.01, "bag of words": 10.0}
+
+SPACES = {
+    "GloVe (English)": "load_glove()",
+    "ours (Chinese)": 'load_vectors("zh")',
+    "ours (English)": 'load_vectors("en")',
+}
 
 
 @lru_cache(maxsize=1)
-def _glove_rho() -> dict[str, float]:
+def _glove() -> dict[str, float]:
     return similarity_score(load_glove())
 
 
-class WordVectorKnobs(Explorer):
+class WordVectorKnobs(CurveExplorer):
     """Training knobs of Word2Vec against ρ, coverage and neighbours, over recorded runs."""
 
     name = "Word2Vec knobs"
     size = (7.8, 3.0)
+    sweep, x = "word2vec_knobs", "tokens"
+    margins = 0.06, 0.17, 0.98, 0.88, 0.18
+    knobs: ClassVar = {
+        "tokens": Knob("tokens of text", 300_000, "{:,}".format),
+        "window": Knob("window", 5),
+        "vector_size": Knob("dimension d", 100),
+        "epochs": Knob("epochs", 10),
+        "probe": Knob("neighbours of", "film", values=PROBES),
+    }
 
-    def __init__(self, **settings: object) -> None:
-        grid = recorded.grid("word2vec_knobs")
-        controls = {
-            "tokens": choice("tokens of text", grid["tokens"], 300_000, "{:,}".format),
-            "window": choice("window", grid["window"], 5),
-            "vector_size": choice("dimension d", grid["vector_size"], 100),
-            "epochs": choice("epochs", grid["epochs"], 10),
-            "probe": menu("neighbours of", PROBES, "film"),
-        }
-        super().__init__(controls, **settings)
-
-    def compute(
-        self, tokens: int, window: int, vector_size: int, epochs: int, probe: str
-    ) -> Result:
-        """Recorded runs at these settings, and the same at the other corpus sizes."""
-        rows = recorded.select(
-            "word2vec_knobs", window=window, vector_size=vector_size, epochs=epochs
+    def charts(self, result: Result) -> list[Chart]:
+        """ρ on the left and coverage on the right, with GloVe's values."""
+        panels = (
+            ("Spearman ρ, WordSim-353 (known pairs)", "rho", (-0.7, 0.75)),
+            ("share of the 353 pairs known", "coverage", (0, 1.12)),
         )
-        here = rows[rows["tokens"] == tokens]
-        return {
-            "tokens": tokens,
-            "by_size": recorded.spread(rows, "tokens", "wordsim_rho"),
-            "coverage": recorded.spread(rows, "tokens", "wordsim_coverage"),
-            "rho": (here["wordsim_rho"].mean(), here["wordsim_rho"].std()),
-            "simlex": (here["simlex_rho"].mean(), here["simlex_rho"].std()),
-            "covered": here["wordsim_coverage"].mean(),
-            "seconds": here["seconds"].mean(),
-            "runs": len(here),
-            "glove": _glove_rho(),
-            "probe": probe,
-            "neighbours": dict(zip(here["seed"], here[f"near_{probe}"], strict=True)),
-        }
+        return [
+            Chart(
+                title, "tokens of text", {f"wordsim_{name}": "own Word2Vec"}, limits, "log",
+                levels={"GloVe, 6 billion tokens": _glove()[name]},
+            )
+            for title, name, limits in panels
+        ]  # fmt: skip
 
-    def train(self, progress: Progress, **settings: object) -> Result:
+    def train(self, progress: Progress, tokens: int, probe: str, **options: Any) -> Result:
         """Train the vectors here and now, with seed 0."""
-        probe = settings.pop("probe")
-        found = word2vec_knobs(**settings, seed=0, progress=progress)  # type: ignore[arg-type]
-        return {**found, "neighbours": found[f"near_{probe}"]}
-
-    def frame(self, figure: Figure, result: Result) -> None:
-        """ρ on the left and coverage on the right, against corpus size, with GloVe's values."""
-        left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.06, right=0.98, bottom=0.17, top=0.88, wspace=0.18)
-        for axes, glove in ((left, "rho"), (right, "coverage")):
-            figures.number_ticks(axes, result["by_size"].index)
-            axes.set_xlim(25_000, 360_000)
-            figures.level(axes, result["glove"][glove], "GloVe, 6 billion tokens")
-        figures.tidy(left, "Spearman ρ, WordSim-353 (known pairs)", "tokens of text")
-        figures.tidy(right, "share of the 353 pairs known", "tokens of text")
-        left.set_ylim(-0.7, 0.75)
-        right.set_ylim(0, 1.12)
-
-    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """The curves over seeds, and the live run."""
-        for axes, table, name in (
-            (figure.axes[0], result["by_size"], "wordsim_rho"),
-            (figure.axes[1], result["coverage"], "wordsim_coverage"),
-        ):
-            figures.band(axes, table.index, table["mean"], table["std"], "own Word2Vec")
-            figures.here(axes, result["tokens"])
-            if live:
-                figures.star(axes, result["tokens"], live[name])
+        sentences = load_corpus("english", tokens)
+        vectors = train_word2vec(sentences, **options, seed=0, progress=progress)
+        found = {f"wordsim_{name}": value for name, value in similarity_score(vectors).items()}
+        near = nearest(vectors, probe, 5) if probe in vectors else []
+        return {**found, "neighbours": " ".join(word for word, _ in near)}
 
     def describe(self, result: Result, live: Result | None) -> str:
         """ρ, its spread and its coverage, beside GloVe's."""
-        rho, std = result["rho"]
+        here = result["here"].mean(numeric_only=True)
         text = (
-            f"{result['tokens']:,} tokens: ρ = {rho:z.2f} ± {std:.2f} on the "
-            f"{result['covered']:.0%} of WordSim-353 pairs whose words are known (mean ± std of "
-            f"{result['runs']} seeds; SimLex-999 ρ = {result['simlex'][0]:z.2f}); GloVe has "
-            f"{result['glove']['rho']:.2f} on {result['glove']['coverage']:.0%}. "
-            f"A run took {result['seconds']:.0f} s."
+            f"{result['tokens']:,} tokens: ρ = {self.told(result, 'wordsim_rho', 2)} on the "
+            f"{here['wordsim_coverage']:.0%} of WordSim-353 pairs whose words are known (mean ± "
+            f"std of {len(result['here'])} seeds; SimLex-999 ρ = {here['simlex_rho']:z.2f}); GloVe "
+            f"has {_glove()['rho']:.2f} on {_glove()['coverage']:.0%}. "
+            f"A run took {here['seconds']:.0f} s."
         )
         if live:
             text += f" Live, seed 0: ρ = {live['wordsim_rho']:.2f}."
@@ -107,21 +101,21 @@ class WordVectorKnobs(Explorer):
 
     def table(self, result: Result, live: Result | None) -> list[list[str]]:
         """The probe's neighbours for three seeds."""
-        rows = [["", f"nearest to “{result['probe']}”"]]
-        for seed, words in list(result["neighbours"].items())[:3]:
-            rows.append([f"seed {seed}", words or "(too rare: it has no vector)"])
+        here = result["here"][:3]
+        found = {f"seed {seed}": words for seed, words in zip(here["seed"], here[f"near_{result['probe']}"], strict=True)}
         if live:
-            rows.append(["live", live["neighbours"] or "(too rare: it has no vector)"])
-        return rows
+            found["live"] = live["neighbours"]
+        rows = [[who, words or "(too rare: it has no vector)"] for who, words in found.items()]
+        return [["", f"nearest to “{result['probe']}”"], *rows]
 
     def code(self, tokens: int, window: int, vector_size: int, epochs: int, probe: str) -> str:
         """Train the same vectors with seed 0."""
         return textwrap.dedent(f"""\
-            from tlcourse.data.corpora import load_corpus
-            from tlcourse.embeddings import nearest, similarity_score
-            from tlcourse.embeddings.word2vec import train_word2vec
+            from tlcourse.data import load_corpus
+            from tlcourse.embeddings import nearest, similarity_score, train_word2vec
 
-            sentences = load_corpus("english", {tokens})
+            sentences = load_corpus("english", {tokens})  # or lists of words of your own
+
             vectors = train_word2vec(
                 sentences, vector_size={vector_size}, window={window}, epochs={epochs}, seed=0
             )
@@ -132,87 +126,64 @@ class WordVectorKnobs(Explorer):
             """)
 
 
-class FewShotTransfer(Explorer):
+class FewShotTransfer(CurveExplorer):
     """Accuracy of a classifier against the number of labels, for four kinds of features."""
 
     name = "few-shot transfer"
     size = (7.8, 3.6)
+    sweep, x, arms = "few_shot", "n", "features"
+    margins = 0.07, 0.14, 0.78, 0.92
+    knobs: ClassVar = {
+        "task": Knob("task", "news_topics", readable),
+        "n": Knob("labels n", 50, "{:,}".format),
+        "features": Knob("features", "GloVe"),
+    }
 
-    def __init__(self, **settings: object) -> None:
-        grid = recorded.grid("few_shot")
-        controls = {
-            "task": menu("task", TASKS, "news_topics", readable),
-            "n": choice("labels n", grid["n"], 50, "{:,}".format),
-            "features": menu("features", FEATURES, "GloVe"),
-        }
-        super().__init__(controls, **settings)
-
-    def compute(self, task: str, n: int, features: str) -> Result:
-        """Recorded accuracies of all features on the task."""
-        rows = recorded.select("few_shot", task=task)
-        curves = {
-            name: recorded.spread(rows[rows["features"] == name], "n", "accuracy")
-            for name in FEATURES
-        }
-        at_n = {name: (curve["mean"][n], curve["std"][n]) for name, curve in curves.items()}
-        return {
-            "task": task, "n": n, "features": features, "curves": curves, "at_n": at_n,
-            "chance": 1 / (2 if task == "movie_reviews" else 5),
-            "runs": int(curves[features]["count"][n]),
-        }  # fmt: skip
+    def charts(self, result: Result) -> list[Chart]:
+        """One chart, a line for each kind of features."""
+        movies = result["task"] == "movie_reviews"
+        return [
+            Chart(
+                f"{readable(result['task'])}: test accuracy, mean ± std over seeds",
+                "labelled documents n", {name: name for name in FEATURES},
+                (0.47, 0.72) if movies else (0.15, 1.02), "log",
+                levels={"chance": 0.5 if movies else 0.2}, legend="beside",
+            )
+        ]  # fmt: skip
 
     def train(self, progress: Progress, task: str, n: int, features: str) -> Result:
         """Train once with a seed that was not recorded."""
+        data = load_movie_reviews() if task == "movie_reviews" else load_news_topics()
+        few, test = data.subset("train").sample(n, seed=1000), data.subset("test")
         progress(0.3)
-        return few_shot(task, features, n, seed=1000, progress=progress)
-
-    def frame_key(self, result: Result) -> Hashable:
-        """The task: its title and its chance level."""
-        return result["task"]
-
-    def frame(self, figure: Figure, result: Result) -> None:
-        """Axes, title and legend."""
-        axes = figure.subplots()
-        figure.subplots_adjust(left=0.07, right=0.78, bottom=0.14, top=0.92)
-        figures.level(axes, result["chance"], "chance")
-        figures.number_ticks(axes, result["curves"]["GloVe"].index)
-        axes.set_xlim(9, 1150)
-        axes.set_ylim(0.15, 1.02) if result["chance"] < 0.5 else axes.set_ylim(0.47, 0.72)
-        title = f"{readable(result['task'])}: test accuracy, mean ± std over seeds"
-        figures.tidy(axes, title, "labelled documents n")
-        figures.legend(axes, FEATURES)
-
-    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """Curves with bands; the chosen features stand out."""
-        axes = figure.axes[0]
-        for style, (name, curve) in enumerate(result["curves"].items()):
-            chosen = name == result["features"]
-            figures.band(axes, curve.index, curve["mean"], curve["std"], name, style, chosen)
-        figures.here(axes, result["n"])
-        if live:
-            figures.star(axes, result["n"], live["accuracy"])
+        classifier = LogisticRegression(C=STRENGTHS[features], max_iter=3000)
+        if features == "bag of words":
+            model = make_pipeline(TfidfVectorizer(analyzer=list), classifier)
+            predicted = model.fit(few.tokens, few.labels).predict(test.tokens)
+        else:
+            model, vectors = make_pipeline(StandardScaler(), classifier), _vectors(features)
+            model.fit(document_averages(few.tokens, vectors), few.labels)
+            predicted = model.predict(document_averages(test.tokens, vectors))
+        return {features: scores(test.labels, predicted)["accuracy"]}
 
     def describe(self, result: Result, live: Result | None) -> str:
         """The chosen features beside the best of the others."""
         chosen = result["features"]
-        told = {name: f"{mean:.3f} ± {std:.3f}" for name, (mean, std) in result["at_n"].items()}
-        others = ", ".join(f"{name} {score}" for name, score in told.items() if name != chosen)
+        others = [f"{name} {self.told(result, name)}" for name in FEATURES if name != chosen]
+        runs = int(result["lines"][chosen]["count"][result["n"]])
         text = (
             f"{readable(result['task'])} with {result['n']:,} labels: {chosen} has test "
-            f"accuracy {told[chosen]} over {result['runs']} seeds; {others}."
+            f"accuracy {self.told(result, chosen)} over {runs} seeds; {', '.join(others)}."
         )
         if live:
-            text += f" Live, {result['features']}: {live['accuracy']:.3f}."
+            text += f" Live, {chosen}: {live[chosen]:.3f}."
         return text
 
     def code(self, task: str, n: int, features: str) -> str:
         """Train the classifier with seed 0."""
+        first, imports, made = "StandardScaler()", "", _VECTORS[features]
+        if features == "bag of words":
+            ...
         return textwrap.dedent(f"""\
-            from tlcourse.runs.embeddings import few_shot
-
-            result = few_shot({task!r}, {features!r}, n={n}, seed=0)
-            print(result)
+            from sklearn.linear_model import LogisticRegression
             """)
-
-
-from tlcourse.embeddings.explorers_neighbourhood import NeighbourhoodMap  # noqa: E402, F401

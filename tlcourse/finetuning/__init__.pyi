@@ -1,6 +1,5 @@
 from . import domains as domains
 from . import exercises as exercises
-from . import exercises_freezing as exercises_freezing
 from . import explorers as explorers
 from . import explorers_collapse as explorers_collapse
 from . import layers as layers
