@@ -124,7 +124,7 @@ class CurveExplorer(Explorer):
     """Base class of explorers of a recorded sweep: what is declared here is drawn.
 
     A subclass declares ``name``, ``size``, the attributes below and `charts`, and writes
-    `describe`, `code` and `train`; what else it shows it adds to `frame` and `draw`.
+    `describe` and `train`; what else it shows it adds to `frame` and `draw`.
 
     A result has the sweep's settings by their names, ``rows`` (all runs along x), ``here`` (those
     at the setting on x) and ``lines``, for each line of the charts a table with columns ``mean``
@@ -194,6 +194,12 @@ class CurveExplorer(Explorer):
         """A line's mean ± standard deviation at the setting on x, in words."""
         mean, std = result["lines"][name].loc[result[self.x], ["mean", "std"]]
         return f"{mean:z.{digits}f} ± {std:.{digits}f}"
+
+    def told_all(self, result: Result, digits: int = 3, sign: str = " ") -> str:
+        """All lines' names with their mean ± standard deviation, in words."""
+        names = {line: name for c in self.charts(result) for line, name in c.lines.items()}
+        told = (f"{names[line]}{sign}{self.told(result, line, digits)}" for line in names)
+        return ", ".join(told)
 
     def frame_key(self, result: Result) -> Hashable:
         """The charts as they were declared: limits, ticks, titles, baselines."""
