@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
-from transformers import BertForSequenceClassification
 
 from experiments.engine import Settings
-from experiments.shared import judged, steps_for, tuned
+from experiments.shared import judged, on_split, tuned
 from tlcourse import bert
-from tlcourse.bert import layers
-from tlcourse.bert.models import BertMeanClassifier
+from tlcourse.bert.layers import trainable_share
 from tlcourse.data.datasets import TextDataset, load_movie_reviews, load_news_topics
 from tlcourse.inputs import Inputs
 from tlcourse.training import Stream
@@ -23,67 +21,61 @@ from tlcourse.training import Stream
 LAYERS = 6
 MAX_LENGTH = 32
 RATE, HEAD_RATE = 3e-4, 3e-3
-AS_DEPTH = {"last layer": LAYERS - 1, "head": LAYERS}
-"""Methods that are the dial at one place."""
-POOLINGS = {"mean": BertMeanClassifier, "[CLS]": BertForSequenceClassification}
 JUDGED = {"validation": 300, "test": 500}
 
 
-@lru_cache(maxsize=1)
-def _reviews() -> TextDataset:
-    return load_movie_reviews()
+@lru_cache(maxsize=4)
+def _split(name: str) -> TextDataset:
+    return load_movie_reviews().subset(name)
+
+
+@lru_cache(maxsize=2)
+def _judged(split: str) -> TextDataset:
+    return _split(split).sample(JUDGED[split], 0)
 
 
 def _encoded(texts: TextDataset, max_length: int = MAX_LENGTH) -> Inputs:
     return bert.encode(bert.load_tokenizer("minilm"), texts.texts, max_length)
 
 
-@lru_cache(maxsize=2)
-def _judged(split: str) -> tuple[Inputs, np.ndarray]:
-    texts = _reviews().subset(split).sample(JUDGED[split], 0)
-    return _encoded(texts), texts.labels
+def _tuned(labels: int, learning_rate: float, seed: int, **options: Any) -> bert.TextClassifier:
+    """MiniLM tuned on a draw of movie reviews, with the mean of the states read unless told."""
+    train = _split("train").sample(labels, seed)
+    return bert.tune(
+        "minilm", train.texts, train.labels, learning_rate=learning_rate, seed=seed,
+        max_length=MAX_LENGTH, device="cpu", **{"pooling": "mean", **options},
+    )  # fmt: skip
 
 
-@lru_cache(maxsize=2 * LAYERS)
-def _judged_states(split: str, below: int) -> Inputs:
-    """What the frozen layers make of the judged texts: the same in every run."""
-    model = bert.load_model(BertMeanClassifier, "minilm")
-    return layers.frozen_states(model, _judged(split)[0], below)
-
-
-def tune_reviews(
-    labels: int,
-    learning_rate: float,
-    seed: int,
-    frozen: int = 0,
-    method: str = "full",
-    pooling: str = "mean",
-    scratch: bool = False,
-    warmup: float = 0.1,
-) -> dict[str, Any]:
+def tune_reviews(labels: int, learning_rate: float, seed: int, **options: Any) -> dict[str, float]:
     """Fine-tune MiniLM on a draw of movie reviews and judge it on others.
 
-    Frozen layers run once over all texts; only what is above them trains.
+    ``cpu_seconds`` has the loading of the checkpoint in it.
     """
-    below = AS_DEPTH.get(method, frozen)
-    train = _reviews().subset("train").sample(labels, seed)
-    inputs = _encoded(train)
-    model = bert.load_model(POOLINGS[pooling], "minilm", scratch=scratch, seed=seed, num_labels=2)
-    trained = layers.choose_method(model, method, frozen)
-    share = layers.trainable_share(trained)
     start = time.process_time()
-    if below:
-        trained, inputs = layers.above(model, inputs, below)
-    history = bert.fine_tune(
-        trained, inputs, torch.from_numpy(train.labels), steps=steps_for(labels),
-        learning_rate=learning_rate, warmup=warmup, seed=seed, device="cpu",
-    )  # fmt: skip
-    spent = time.process_time() - start
-    found = {"trainable": share, "loss": float(np.mean(history.loss[-10:])), "cpu_seconds": spent}
+    classifier = _tuned(labels, learning_rate, seed, **options)
+    found = {
+        "trainable": trainable_share(classifier.model),
+        "loss": float(np.mean(classifier.history.loss[-10:])),
+        "cpu_seconds": time.process_time() - start,
+    }
     for split in JUDGED:
-        texts, wanted = _judged(split)
-        texts = _judged_states(split, below) if below else texts
-        found |= judged(split, wanted, bert.predict(trained, texts))
+        texts = _judged(split)
+        found |= on_split(split, classifier.scores(texts.texts, texts.labels))
+    return found
+
+
+def from_scratch(scratch: bool, labels: int, learning_rate: float, seed: int) -> dict[str, float]:
+    """MiniLM's shape, trained on a draw of movie reviews from random weights."""
+    train = _split("train").sample(labels, seed)
+    model = bert.load_model(
+        bert.BertMeanClassifier, "minilm", scratch=scratch, seed=seed, num_labels=2
+    )
+    tuned(model, _encoded(train), train.labels, 0, learning_rate, seed)
+    found: dict[str, float] = {}
+    for split in JUDGED:
+        texts = _judged(split)
+        found |= judged(split, texts.labels, bert.predict(model, _encoded(texts)))
     return found
 
 
@@ -92,17 +84,10 @@ def bears_the_rate(row: Settings) -> bool:
     return (row["frozen"] == LAYERS) == (row["learning_rate"] == HEAD_RATE)
 
 
-def _tuned(labels: int, frozen: int, learning_rate: float, seed: int) -> BertMeanClassifier:
-    """MiniLM tuned on a draw of movie reviews."""
-    train = _reviews().subset("train").sample(labels, seed)
-    model = bert.load_model(BertMeanClassifier, "minilm", seed=seed, num_labels=2)
-    return tuned(model, _encoded(train), train.labels, frozen, learning_rate, seed)
-
-
 @lru_cache(maxsize=5)
 def _tuned_on_reviews(seed: int) -> dict[str, torch.Tensor]:
     """The weights of MiniLM tuned on 200 movie reviews, shared by the runs of `second_task`."""
-    return _tuned(200, 0, RATE, seed).state_dict()
+    return _tuned(200, RATE, seed).model.state_dict()
 
 
 @lru_cache(maxsize=1)
@@ -112,7 +97,7 @@ def _news() -> TextDataset:
 
 def second_task(start: str, frozen: int, seed: int) -> dict[str, float]:
     """News topics from 50 labels, on MiniLM as it is or after it was tuned on movie reviews."""
-    model = bert.load_model(BertMeanClassifier, "minilm", seed=seed, num_labels=2)
+    model = bert.load_model(bert.BertMeanClassifier, "minilm", seed=seed, num_labels=2)
     if start == "tuned on reviews":
         model.load_state_dict(_tuned_on_reviews(seed))
     model.num_labels = model.config.num_labels = len(_news().label_names)
@@ -141,9 +126,8 @@ def error_slices(labels: int, frozen: int, learning_rate: float, seed: int) -> d
         in pieces (``pieces_…``); over all sentences ``accuracy``, ``sure``, the accuracy where
         the probability is above 0.9, and ``sure_share``, how often that is.
     """
-    model, test = _tuned(labels, frozen, learning_rate, seed), _reviews().subset("test")
-    inputs = _encoded(test)
-    probabilities = bert.predict(model, inputs)
+    test = _split("test")
+    probabilities = _tuned(labels, learning_rate, seed, frozen=frozen).probabilities(test.texts)
     predicted, sure = probabilities.argmax(1), probabilities.max(1) > 0.9
     right = predicted == test.labels
     found = {
@@ -151,7 +135,7 @@ def error_slices(labels: int, frozen: int, learning_rate: float, seed: int) -> d
         "sure": float(right[sure].mean()),
         "sure_share": float(sure.mean()),
     }
-    pieces = inputs["attention_mask"].sum(1).numpy()
+    pieces = _encoded(test)["attention_mask"].sum(1).numpy()
     negated = np.array([bool(NEGATIONS & set(tokens)) for tokens in test.tokens])
     contrast = np.array([bool(CONTRASTS & set(tokens)) for tokens in test.tokens])
     kinds = {"all": right | ~right, "negation": negated, "contrast": contrast}

@@ -17,6 +17,8 @@ from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerBase
 
 from experiments.engine import describe
 from experiments.recipes import RECIPES
+from experiments.shared import tuned
+from tlcourse.bert.classifier import put_in_place
 from tlcourse.bert.masking import (
     Documents,
     build_tokenizer,
@@ -30,7 +32,7 @@ from tlcourse.bert.masking import (
 )
 from tlcourse.bert.models import BertMeanClassifier, encode
 from tlcourse.bert.pretraining import pretrain, pretraining_scores
-from tlcourse.bert.tuning import fine_tune, predict
+from tlcourse.bert.tuning import predict
 from tlcourse.data.datasets import load_zh_reviews
 from tlcourse.embeddings.word2vec import train_word2vec
 from tlcourse.paths import data_dir
@@ -63,8 +65,10 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
     judged = masked_batches(held_out, tokenizer, VALIDATION_PAIRS, 64)
 
     def on_check(step: int) -> dict[str, float]:
-        tuned = {"reviews": tuned_accuracy(model, tokenizer)} if step in TUNED_AT else {}
-        return {**pretraining_scores(model, judged), **tuned}
+        found = pretraining_scores(model, judged)
+        if step in TUNED_AT:
+            found["reviews"] = tuned_accuracy(model, tokenizer)
+        return found
 
     history = pretrain(
         model, documents, tokenizer, **RECIPE, state=state, check_at=CHECKS, on_check=on_check,
@@ -181,11 +185,8 @@ def tuned_accuracy(model: BertForPreTraining, tokenizer: PreTrainedTokenizerBase
         config = BertConfig.from_dict({**model.config.to_dict(), **DROPOUT, "num_labels": 2})
         classifier = BertMeanClassifier(config)
         classifier.bert.load_state_dict(model.bert.state_dict(), strict=False)  # no pooler
-        fine_tune(
-            classifier, encode(tokenizer, train.texts, 64),
-            torch.from_numpy(train.labels), steps=50, learning_rate=1e-3, seed=seed,
-            device="cpu",
-        )  # fmt: skip
+        inputs = encode(tokenizer, train.texts, 64)
+        tuned(classifier, inputs, train.labels, 0, 1e-3, seed)
         right.append((predict(classifier, texts).argmax(1) == judged.labels).mean())
     return round(float(np.mean(right)), 4)
 
@@ -202,9 +203,4 @@ def save(
     model.half().save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     describe(unfinished / "recipe.json", about)
-    before = target.with_name(target.name + ".old")
-    shutil.rmtree(before, ignore_errors=True)
-    if target.exists():
-        os.replace(target, before)
-    os.replace(unfinished, target)
-    shutil.rmtree(before, ignore_errors=True)
+    put_in_place(unfinished, target)

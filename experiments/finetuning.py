@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.engine import Settings
 from experiments.shared import curve, points
+from tlcourse.finetuning.collapse import pretrain_encoder
 from tlcourse.finetuning.layers import count_parameters
 from tlcourse.finetuning.start import build_model
 from tlcourse.finetuning.tasks import load_task
@@ -161,3 +162,16 @@ def orders(order: str, seed: int) -> dict[str, float]:
     tune(model, data.sample(200, seed), lam=lam, **options)
     scores = evaluate(model, data.splits["test"])
     return {**scores, "pre_before": before, "pre": source_loss(model, held_out, 200)}
+
+
+def pretraining_losses(target: str, trainable: bool, loss: str, seed: int) -> Found:
+    """The article's pretraining loss, which collapses, and two repairs: the embedding's curves."""
+    splits = load_task().splits
+    _, history = pretrain_encoder(
+        splits["train"], splits["validation"], loss, target, trainable, seed=seed, device="cpu"
+    )
+    found: Found = {
+        f"curve_{name}": curve((check[name] for check in history.checks), ".4g")
+        for name in ("std", "loss", "cosine")
+    }
+    return {**found, "copy": history.checks[-1]["copy"]}

@@ -14,8 +14,8 @@ import torch
 from experiments.engine import Settings
 from experiments.shared import curve, points
 from tlcourse.finetuning.tasks import Encoded
-from tlcourse.multitask.gradients import gradient_cosines, probe_gradients
 from tlcourse.multitask.soft_sharing import train_tied
+from tlcourse.multitask.studies import train_watched
 from tlcourse.multitask.tasks import SUITE, Suite, build_multitask, load_suite
 from tlcourse.multitask.training import evaluate_tasks, train_tasks
 
@@ -182,31 +182,12 @@ def alone_longer(target: str, n: int, seed: int) -> Found:
 
 
 def conflict(tasks: str, method: str, seed: int) -> Found:
-    """Gradient cosines between tasks on the shared trunk during training.
-
-    Returns
-    -------
-    dict
-        ``curve_cosines``: at each of 11 points the cosines of all pairs, on 64 train texts of each
-        task; ``mean_accuracy`` over the tasks, on test texts.
-    """
-    suite, names = load_suite(), members(tasks)
-    model = build_multitask(suite, names, seed)
-    texts = suite.sample(dict.fromkeys(names, GROUP_LABELS), seed)
-    probe = {name: part.take(torch.arange(64)) for name, part in texts.items()}
-    above = torch.triu_indices(len(names), len(names), 1)
-    cosines: list[float] = []
-
-    def check() -> dict[str, float]:
-        cosines.extend(gradient_cosines(probe_gradients(model, probe))[*above].tolist())
-        return {}
-
-    train_tasks(
-        model, texts, steps=STEPS, learning_rate=RATE, method=method, seed=seed,
-        check_at=points(10, STEPS), on_check=check, device="cpu",
-    )  # fmt: skip
-    found = evaluate_tasks(model, _splits(suite, names, "test"))
-    mean = sum(found[f"accuracy_{name}"] for name in names) / len(names)
+    """Cosines of all pairs' gradients on the trunk during training, and the mean accuracy."""
+    names = members(tasks)
+    sizes = dict.fromkeys(names, GROUP_LABELS)
+    checks, scores = train_watched(load_suite(), sizes, method, seed=seed)
+    cosines = [value for check in checks for name, value in check.items() if name != "step"]
+    mean = sum(scores[f"accuracy_{name}"] for name in names) / len(names)
     return {"curve_cosines": curve(cosines), "mean_accuracy": mean}
 
 
