@@ -200,6 +200,7 @@ class PretrainingCurve(CurveExplorer):
     name = "pretraining curve"
     size = (8.8, 3.2)
     sweep = "first_steps"
+    margins = (0.05, 0.16, 0.99, 0.89, 0.18)
     knobs: ClassVar = {
         "step": Knob("long run: after step", 1000, values=[c["step"] for c in _recipe()["checks"]]),
         "bias": Knob("first steps: output bias starts from", "zeros"),
@@ -210,7 +211,7 @@ class PretrainingCurve(CurveExplorer):
         """The long run's loss and scores; the first steps."""
         guess, last = {"guessing by frequency": _recipe()["unigram_loss"]}, _checks("mlm").index[-1]
         shown: tuple[tuple[Any, ...], ...] = (
-            ("long run: MLM loss (grey: training texts)", {}, (2.5, 6.9), guess, last),
+            ("long run: MLM loss (grey: training)", {}, (2.5, 6.9), guess, last),
             ("long run: shares right", {}, (0, 1), {}, last),
             ("small BERT's first steps: loss", {"curve": ""}, (6.2, 8.5), guess, 200),
         )
