@@ -39,20 +39,22 @@ class Partial:
         that was cut off would spoil the next one.
         """
         lines = self.path.read_bytes().split(b"\n") if self.path.is_file() else []
-        lines = [line for line in lines if line.strip()]
-        if lines and _parsed(lines[0]) != self.head:
-            old = self._free_name()
+        rows = [_parsed(line) for line in lines if line.strip()]
+        if rows and rows[0] != self.head:
+            stem, count = self.path.name.removesuffix(".jsonl"), 1
+            while (old := self.path.with_name(f"{stem}-OLD-{count}.jsonl")).exists():
+                count += 1
             self.path.rename(old)
             tell(
                 f"{self.path.name} holds runs of other code or other settings: it is set aside as "
                 f"{old.name}, and every run is made again"
             )
-            lines = []
+            rows = []
         done, useless = {}, []
-        for number, line in enumerate(lines[1:], start=2):
-            row = _parsed(line)
-            if self._fits(row) and (key := self.key(row)) in wanted:
-                done[key] = row
+        for number, row in enumerate(rows[1:], start=2):
+            fits = isinstance(row, dict) and set(row) > {*self.names, "seconds"}
+            if fits and isinstance(row["seconds"], int | float) and self.key(row) in wanted:
+                done[self.key(row)] = row
             else:
                 useless.append(number)
         if useless:
@@ -61,29 +63,17 @@ class Partial:
                 f"{self.path.name} has lines that are damaged or no runs of this sweep: {shown}; "
                 "what they stood for is run again"
             )
-        write(self.path, "".join(f"{_line(row)}\n" for row in (self.head, *done.values())))
+        write(self.path, "".join(map(_line, (self.head, *done.values()))))
         return done
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keep a finished row."""
         with self.path.open("a", encoding="utf8") as stream:
-            stream.write(f"{_line(row)}\n")
+            stream.write(_line(row))
 
     def key(self, row: Mapping[str, Any]) -> str:
         """What tells a row from the others."""
         return json.dumps([row[name] for name in self.names], ensure_ascii=False)
-
-    def _fits(self, row: Any) -> bool:
-        if not isinstance(row, dict) or not set(row) > {*self.names, "seconds"}:
-            return False
-        return isinstance(row["seconds"], int | float)
-
-    def _free_name(self) -> Path:
-        stem, count = self.path.name.removesuffix(".jsonl"), 2
-        old = self.path.with_name(f"{stem}-OLD.jsonl")
-        while old.exists():
-            old, count = self.path.with_name(f"{stem}-OLD-{count}.jsonl"), count + 1
-        return old
 
 
 def code_of(run: Callable[..., Any]) -> str:
@@ -107,7 +97,7 @@ def write(path: Path, text: str) -> None:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False)
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _parsed(line: bytes) -> Any:

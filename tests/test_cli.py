@@ -20,7 +20,7 @@ import pytest
 
 import experiments
 import tlcourse
-from experiments import models, vectors
+from experiments import recipes
 from tlcourse import cli, doctor, lessons
 from tlcourse.data import sources
 
@@ -45,7 +45,9 @@ def test_faults_are_one_line(capsys):
 def test_pretrain_lists_models_and_makes_one(tmp_path, monkeypatch, capsys):
     assert cli.main(["pretrain"]) == 0
     assert "movie_reviews-GloVe" in capsys.readouterr().out
-    monkeypatch.setitem(models.RECIPE, "epochs", 0.03)  # the mechanics; the whole takes minutes
+    monkeypatch.setitem(
+        recipes.LANGUAGE_MODEL, "epochs", 0.03
+    )  # the mechanics; the whole takes minutes
     assert cli.main(["pretrain", "movie_reviews-random", "--out", str(tmp_path)]) == 0
     about = json.loads((tmp_path / "movie_reviews-random.json").read_text())
     losses = [point["loss"] for point in about["validation_loss"]]
@@ -97,11 +99,11 @@ def test_sweep_lists_and_records(tmp_path, capsys, monkeypatch):
 
 
 def test_vectors_are_made_by_their_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr(vectors, "load_corpus", lambda name: [["a", "b", "c"]] * 50)
+    monkeypatch.setattr(recipes, "load_corpus", lambda name: [["a", "b", "c"]] * 50)
     assert cli.main(["vectors", "zh", "--out", str(tmp_path)]) == 0
     about = json.loads((tmp_path / "zh.json").read_text())
     assert about["words"] == 3
-    assert about["recipe"] == vectors.RECIPES["zh"]
+    assert about["recipe"] == recipes.VECTORS["zh"]
 
 
 class FakeServer:
@@ -443,7 +445,7 @@ def test_a_missing_package_is_one_line(monkeypatch, capsys, tmp_path):
     def missing(*arguments):
         raise ModuleNotFoundError("No module named 'gensim'")
 
-    monkeypatch.setattr(vectors, "make", missing)
+    monkeypatch.setattr(recipes, "make_vectors", missing)
     assert cli.main(["vectors", "zh", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.endswith(
         "tlcourse: No module named 'gensim'; tlcourse doctor says what is missing\n"

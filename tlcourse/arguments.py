@@ -300,7 +300,7 @@ def check_rows(name: str, value: Any, n: int) -> np.ndarray:
             raise ValueError(f"{name} as a mask must have {n} entries, one a row; got {len(found)}")
         return np.flatnonzero(found)
     numbers = found.astype(np.int64)
-    if not np.array_equal(numbers, found):
+    if len(found) and not np.issubdtype(found.dtype, np.integer):  # a mask of 0.0 and 1.0, say
         raise TypeError(f"{name} must be whole numbers or a mask of booleans, got {shown(value)}")
     if outside := numbers[(numbers < -n) | (numbers >= n)].tolist():
         raise IndexError(f"{name} must lie between {-n} and {n - 1}, got {shown(outside)}")

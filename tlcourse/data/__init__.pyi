@@ -12,6 +12,7 @@ from .corpora import load_corpus as load_corpus
 from .datasets import SPLITS as SPLITS
 from .datasets import TextDataset as TextDataset
 from .datasets import build_dataset as build_dataset
+from .datasets import contradiction as contradiction
 from .datasets import load_movie_reviews as load_movie_reviews
 from .datasets import load_news_topics as load_news_topics
 from .datasets import load_plot_or_review as load_plot_or_review
@@ -26,12 +27,10 @@ from .derived import cached_tokens as cached_tokens
 from .dictionary import Dictionary as Dictionary
 from .dictionary import gloss as gloss
 from .dictionary import load_dictionary as load_dictionary
-from .own import KINDS as KINDS
-from .own import from_csv as from_csv
-from .own import from_hub as from_hub
-from .sources import Dataset as Dataset
-from .sources import Progress as Progress
+from .own import load_labelled as load_labelled
 from .sources import STAMP as STAMP
+from .sources import Dataset as Dataset
+from .sources import DownloadProgress as DownloadProgress
 from .sources import Source as Source
 from .sources import content_digest as content_digest
 from .sources import dataset as dataset
@@ -39,9 +38,8 @@ from .sources import fetch as fetch
 from .sources import is_fetched as is_fetched
 from .sources import manifest as manifest
 from .sources import verify as verify
-from .tables import contradiction as contradiction
-from .tables import read_columns as read_columns
-from .tables import read_text as read_text
+from .tables import FORMATS as FORMATS
+from .tables import read_table as read_table
 from .text import LANGUAGES as LANGUAGES
 from .text import Vocabulary as Vocabulary
 from .text import normalise as normalise

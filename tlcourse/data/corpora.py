@@ -11,9 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from tlcourse.arguments import check_choice, check_count
-from tlcourse.data.datasets import load_news_topics, load_zh_news, load_zh_reviews
+from tlcourse.data.datasets import (
+    load_movie_reviews,
+    load_news_topics,
+    load_plots,
+    load_speeches,
+    load_zh_news,
+    load_zh_reviews,
+)
 from tlcourse.data.derived import Tokens, cached_tokens
-from tlcourse.data.datasets import load_movie_reviews, load_plots, load_speeches
 from tlcourse.data.sources import content_digest
 from tlcourse.data.text import tokenise
 

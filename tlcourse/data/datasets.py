@@ -7,10 +7,12 @@ what else was loaded. Duplicates are dropped before splitting.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -26,13 +28,7 @@ from tlcourse.arguments import (
 )
 from tlcourse.data.derived import Tokens, cached_tokens
 from tlcourse.data.sources import fetch
-from tlcourse.data.tables import contradiction, read_columns
 from tlcourse.data.text import LANGUAGES, normalise, tokenise
-import csv
-import re
-from collections import Counter
-
-from tlcourse.data.sources import fetch
 
 SPLITS = ("train", "validation", "test")
 
@@ -66,7 +62,9 @@ class TextDataset:
     split : numpy.ndarray
         str, shape (n,): "train", "validation" or "test".
     tokens : tuple of tuple of str
-        The texts' tokens, as `tlcourse.data.tokenise` gives them.
+        The texts' tokens, as `tlcourse.data.tokenise` gives them; a pair's one after the other.
+    second : tuple of str, optional
+        Each row's second text, in a set of pairs.
     """
 
     name: str
@@ -76,22 +74,13 @@ class TextDataset:
     label_names: tuple[str, ...]
     split: np.ndarray
     tokens: Tokens
+    second: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> TextDataset:
-        """The chosen rows, in the order given: their numbers, or a mask of n booleans.
-
-        Raises
-        ------
-        TypeError
-            If the rows are neither whole numbers nor booleans.
-        ValueError
-            If a mask has another length, or the rows more than one axis.
-        IndexError
-            If there is no such row.
-        """
+        """The chosen rows, in the order given: their numbers, or a mask of n booleans."""
         rows = check_rows("rows", rows, len(self))
         return replace(
             self,
@@ -99,6 +88,7 @@ class TextDataset:
             labels=self.labels[rows],
             split=self.split[rows],
             tokens=tuple(self.tokens[row] for row in rows),
+            second=self.second and tuple(self.second[row] for row in rows),
         )
 
     def subset(self, split: str) -> TextDataset:
@@ -134,6 +124,76 @@ class TextDataset:
     def sample(self, n: int, seed: int) -> TextDataset:
         """The examples of `sample_rows`."""
         return self.take(self.sample_rows(n, seed))
+
+
+def build_dataset(
+    name: str,
+    language: str,
+    pairs: Sequence[tuple[str, int]],
+    label_names: tuple[str, ...],
+    keys: Sequence[str],
+    cached: bool = True,
+) -> TextDataset:
+    """Drop duplicate texts, split by key, tokenise.
+
+    Parameters
+    ----------
+    name : str
+    language : {"en", "zh"}
+    pairs : sequence of (str, int)
+        Texts with their labels.
+    label_names : tuple of str
+    keys : sequence of str
+        What each text is split by, see `split_of`.
+    cached : bool
+        Keep the tokens of Chinese texts in the cache.
+
+    Raises
+    ------
+    ValueError
+        If a text has two labels, or there are not as many keys as pairs.
+    """
+    check_text("name", name)
+    check_choice("language", language, LANGUAGES)
+    check_choice("cached", cached, (True, False))
+    pairs = list(check_kind("pairs", pairs, (list, tuple), "a list of (text, label)"))
+    for row, pair in enumerate(pairs):
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"pairs must be (text, label); number {row} is {shown(pair)}")
+    label_names, keys = tuple(check_texts("label_names", label_names)), check_texts("keys", keys)
+    check_labels("the labels of pairs", [label for _, label in pairs], len(label_names))
+    if len(keys) != len(pairs):
+        raise ValueError(f"keys must have {len(pairs)} entries, one a pair; got {len(keys)}")
+    first: dict[str, int] = {}
+    for row, (text, label) in enumerate(pairs):
+        before = pairs[first.setdefault(text.strip(), row)][1]
+        if before != label:
+            names = label_names[before], label_names[label]
+            raise ValueError(contradiction(name, text.strip(), *names))
+    texts = tuple(first)
+    rows = list(first.values())
+
+    def make() -> Tokens:
+        return tuple(tuple(tokenise(text, language)) for text in texts)
+
+    if cached and language == "zh":  # segmenting takes seconds: keep the tokens
+        digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
+        tokens = cached_tokens(name, digest, make)
+    else:
+        tokens = make()
+    labels = np.array([pairs[row][1] for row in rows], dtype=np.int64)
+    split = np.array([split_of(keys[row]) for row in rows])
+    for shared in (labels, split):
+        shared.flags.writeable = False
+    return TextDataset(name, language, texts, labels, label_names, split, tokens)
+
+
+def contradiction(where: str, text: str, one: str, other: str) -> str:
+    """What to say of a text that has two labels."""
+    return (
+        f"{where}: this text stands there as {one!r} and as {other!r}; keep one. "
+        f"The text: {shown(text)}"
+    )
 
 
 def load_zh_reviews() -> TextDataset:
@@ -176,73 +236,7 @@ def load_zh_news() -> list[list[str]]:
     return [sentence for sentence in sentences if sentence]
 
 
-
-
-def build_dataset(
-    name: str,
-    language: str,
-    pairs: Sequence[tuple[str, int]],
-    label_names: tuple[str, ...],
-    keys: Sequence[str],
-    cached: bool = True,
-) -> TextDataset:
-    """Drop duplicate texts, split by key, tokenise.
-
-    Parameters
-    ----------
-    name : str
-    language : {"en", "zh"}
-    pairs : sequence of (str, int)
-        Texts with their labels.
-    label_names : tuple of str
-    keys : sequence of str
-        What each text is split by, see `split_of`.
-    cached : bool
-        Keep the tokens of Chinese texts in the cache.
-
-    Raises
-    ------
-    ValueError
-        If a text has two labels, or there are not as many keys as pairs.
-    """
-    check_text("name", name)
-    check_choice("language", language, LANGUAGES)
-    check_choice("cached", cached, (True, False))
-    pairs = list(check_kind("pairs", pairs, (list, tuple), "a list of (text, label)"))
-    for row, pair in enumerate(pairs):
-        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise TypeError(f"pairs must be (text, label); number {row} is {shown(pair)}")
-    label_names, keys = tuple(check_texts("label_names", label_names)), check_texts("keys", keys)
-    check_labels("the labels of pairs", [label for _, label in pairs], len(label_names))
-    if len(keys) != len(pairs):
-        raise ValueError(f"keys must have {len(pairs)} entries, one for each of pairs; got {len(keys)}")
-    first: dict[str, int] = {}
-    for row, (text, label) in enumerate(pairs):
-        before = pairs[first.setdefault(text.strip(), row)][1]
-        if before != label:
-            names = label_names[before], label_names[label]
-            raise ValueError(contradiction(name, text.strip(), *names))
-    texts = tuple(first)
-    rows = list(first.values())
-    if cached and language == "zh":  # segmenting takes seconds: keep the tokens
-        digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
-        tokens = cached_tokens(name, digest, lambda: _tokens(texts, language))
-    else:
-        tokens = _tokens(texts, language)
-    labels = np.array([pairs[row][1] for row in rows], dtype=np.int64)
-    split = np.array([split_of(keys[row]) for row in rows])
-    for shared in (labels, split):
-        shared.flags.writeable = False
-    return TextDataset(name, language, texts, labels, label_names, split, tokens)
-
-
-def _tokens(texts: Sequence[str], language: str) -> Tokens:
-    return tuple(tuple(tokenise(text, language)) for text in texts)
-
-
 _PARTIES = ("democrat", "republican")
-
-
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 

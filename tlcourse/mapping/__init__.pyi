@@ -1,8 +1,6 @@
 from . import crosslingual as crosslingual
 from . import exercises as exercises
 from . import explorers as explorers
-from . import explorers_crosslingual as explorers_crosslingual
-from . import explorers_translation as explorers_translation
 from . import linear_map as linear_map
 from . import retrieval as retrieval
 from . import spaces as spaces

@@ -1,4 +1,5 @@
 from . import controls as controls
+from . import curves as curves
 from . import explorer as explorer
 from . import figures as figures
 from . import live as live
@@ -6,11 +7,9 @@ from . import panel as panel
 from . import quiz as quiz
 from . import stage as stage
 from . import tidying as tidying
+from .curves import Chart as Chart
+from .curves import CurveExplorer as CurveExplorer
+from .curves import Knob as Knob
+from .curves import plus_minus as plus_minus
 from .explorer import Explorer as Explorer
-from .explorer import Result as Result
-from .explorer import TooLong as TooLong
-from .explorer import error_text as error_text
 from .quiz import Quiz as Quiz
-from .tidying import TidyBox as TidyBox
-from .tidying import parts_of as parts_of
-from .tidying import running_cell as running_cell
