@@ -106,17 +106,10 @@ def check_choice(name: str, value: Any, known: Collection[Any]) -> Any:
     return value
 
 
-def check_counts(name: str, value: Any, most: int | None = None) -> list[int]:
-    """Several whole numbers, at least one of them, each at least 1 and at most ``most``.
-
-    Examples
-    --------
-    >>> check_counts("ks", (1, 0))
-    Traceback (most recent call last):
-    ValueError: each of ks must be a whole number, at least 1; got 0
-    """
+def check_counts(name: str, value: Any) -> list[int]:
+    """Several whole numbers, at least one of them, each at least 1."""
     check_kind(name, value, Iterable, "several whole numbers, as (1, 5, 10)")
-    found = [check_count(f"each of {name}", item, most=most) for item in value]
+    found = [check_count(f"each of {name}", item) for item in value]
     if not found:
         raise ValueError(f"{name} is empty; give at least one number, got {shown(value)}")
     return found
@@ -140,7 +133,7 @@ def check_kind(name: str, value: Any, kind: type | tuple[type, ...], wanted: str
 
 
 def check_kinds(**given: tuple[Any, Any]) -> None:
-    """Several of `check_kind`, as ``check_kinds(model=(model, Module), texts=(texts, Encoded))``."""
+    """Several of `check_kind`: ``check_kinds(model=(model, Module), texts=(texts, Encoded))``."""
     for name, (value, kind) in given.items():
         check_kind(name, value, kind)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlcourse.arguments import check_kind
+from tlcourse.arguments import check_counts, check_kind
 
 LAYERS = ("embedding", "lower", "upper")
 """The shared layers of an `Encoder`, from the words upwards."""
@@ -27,6 +27,8 @@ class Encoder(nn.Module):
 
     def __init__(self, embedding: np.ndarray, hidden: tuple[int, int] = (128, 64)) -> None:
         super().__init__()
+        if len(check_counts("hidden", hidden)) != 2:
+            raise ValueError(f"hidden must be two widths, got {hidden!r}")
         weight = torch.as_tensor(embedding, dtype=torch.float32).clone()
         self.embedding = nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=0)
         self.lower = nn.LSTM(weight.shape[1], hidden[0], batch_first=True)

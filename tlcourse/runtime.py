@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tlcourse.arguments import check_count, check_number, shown
+from tlcourse.arguments import check_count, check_kind, check_number, shown
 
 if TYPE_CHECKING:
     import torch
@@ -116,6 +116,18 @@ def check_settings(learning_rate: float, **counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None or not name.startswith("source"):
             check_count(name, value, least=name != "seed")
+
+
+def check_call(model: Any, inputs: Any) -> None:
+    """Refuse what is no model, and inputs that are no tensors."""
+    import torch
+
+    check_kind("model", model, torch.nn.Module)
+    check_kind("inputs", inputs, (tuple, list, Mapping), "tensors, by place or by name")
+    for item in inputs.values() if isinstance(inputs, Mapping) else inputs:
+        check_kind("each of inputs", item, torch.Tensor)
+    if not len(inputs):
+        raise ValueError(f"inputs must be at least one tensor, got {inputs!r}")
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:

@@ -14,6 +14,7 @@ from tlcourse.runtime import Cancelled as Cancelled
 from tlcourse.runtime import Progress as Progress
 from tlcourse.runtime import Stream as Stream
 from tlcourse.runtime import batches as batches
+from tlcourse.runtime import check_call as check_call
 from tlcourse.runtime import check_finite as check_finite
 from tlcourse.runtime import check_settings as check_settings
 from tlcourse.runtime import check_trains as check_trains
@@ -122,13 +123,9 @@ def train(
     import torch
 
     check_count("steps", steps, 0), check_count("seed", seed, 0)
-    steps_to_check = check_kind("check_at", check_at, Collection, "steps after which to check")
-    check_at = {check_count("each of check_at", step, 0) for step in steps_to_check}
-    for name, call in {
-        "on_check": on_check,
-        "after_step": after_step,
-        "progress": progress,
-    }.items():
+    check_kind("check_at", check_at, Collection, "steps after which to check")
+    check_at = {check_count("each of check_at", step, 0) for step in check_at}
+    for name, call in {"on_check": on_check, "progress": progress}.items():
         check_kind(name, call, (Callable, type(None)), "a function")  # type: ignore[arg-type]
     history = History() if history is None else history
     stream = Stream(seed, device)
@@ -214,7 +211,7 @@ def train_classifier(
 
     check_settings(learning_rate, epochs=epochs, batch_size=batch_size, seed=seed)
     check_number("weight_decay", weight_decay, low=0)
-    _check_call(model, inputs)
+    check_call(model, inputs)
     wanted = torch.as_tensor(check_labels("labels", labels))
     if len(wanted) == 0 or any(len(item) != len(wanted) for item in inputs):
         raise ValueError(
@@ -251,17 +248,6 @@ def train_classifier(
     )
 
 
-def _check_call(model: Any, inputs: Any) -> None:
-    import torch
-
-    check_kind("model", model, torch.nn.Module)
-    check_kind("inputs", inputs, (tuple, list, Mapping), "tensors, by place or by name")
-    for item in inputs.values() if isinstance(inputs, Mapping) else inputs:
-        check_kind("each of inputs", item, torch.Tensor)
-    if not len(inputs):
-        raise ValueError(f"inputs must be at least one tensor, got {inputs!r}")
-
-
 def predict(
     model: torch.nn.Module,
     inputs: Sequence[torch.Tensor] | Mapping[str, torch.Tensor],
@@ -287,7 +273,7 @@ def predict(
     from tlcourse.inputs import check_inputs
 
     check_count("batch_size", batch_size)
-    _check_call(model, inputs)
+    check_call(model, inputs)
     named = inputs if isinstance(inputs, Mapping) else {}
     several = [*named.values()] if named else [*inputs]
     n = len(several[0])

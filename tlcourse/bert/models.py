@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -89,7 +90,7 @@ def _mean_classifier(family: str) -> type[MeanPooling]:
     return type(name, (MeanPooling, base), {"__doc__": f"`MeanPooling` of {family}."})
 
 
-def load_tokenizer(name: str) -> Tokenizer:
+def load_tokenizer(name: str | Path) -> Tokenizer:
     """The tokenizer of a checkpoint, see `tlcourse.bert.checkpoint_folder`.
 
     Raises

@@ -16,7 +16,6 @@ from torch import nn
 from tlcourse.arguments import (
     check_choice,
     check_count,
-    check_kind,
     check_kinds,
     check_number,
     check_texts,
@@ -254,7 +253,7 @@ def parameter_groups(
 
 def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of a module's weights by name: the start for `l2_sp`."""
-    check_kind("module", module, nn.Module)
+    check_kinds(module=(module, nn.Module))
     return {name: weight.detach().clone() for name, weight in module.named_parameters()}
 
 
@@ -300,7 +299,7 @@ def l2_sp(module: nn.Module, start: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 def squared_norm(module: nn.Module) -> torch.Tensor:
     """R(w) = ‖w‖², weight decay: squared distance from zero of what trains in a module."""
-    check_kind("module", module, nn.Module)
+    check_kinds(module=(module, nn.Module))
     return _sum([weight.square().sum() for weight in module.parameters() if weight.requires_grad])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_count, check_counts, check_kind, shown
+from tlcourse.arguments import check_count, check_kind, shown
 from tlcourse.data.datasets import TextDataset
 from tlcourse.data.text import Vocabulary
 from tlcourse.embeddings.vectors import embedding_matrix, load_glove, load_vectors
@@ -72,8 +72,6 @@ def build(
     check_count("max_words", max_words), check_count("max_length", max_length)
     check_count("seed", seed, 0)
     check_kind("vectors", vectors, (KeyedVectors, type(None)))
-    if len(check_counts("hidden", hidden)) != 2:
-        raise ValueError(f"hidden must be two widths, got {shown(hidden)}")
     vocabulary = Vocabulary.build(dataset.subset("train").tokens, max_words=max_words)
     task = encode_task(dataset.name, dataset, vocabulary, max_length, classes)
     if not len(task.splits["train"]):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_share
+from tlcourse.arguments import check_choice, check_count, check_kind, check_share, check_texts
 from tlcourse.finetuning.tasks import Data
 from tlcourse.models import MultitaskModel
 from tlcourse.multitask.tasks import Suite, build_multitask, build_suite
@@ -36,7 +36,7 @@ class MultitaskClassifier:
 
     def probabilities(self, texts: Sequence[str], task: str) -> np.ndarray:
         """Class probabilities of texts, float32, shape (n, classes)."""
-        self.suite.check_names([task])
+        check_choice("task", task, self.suite.tasks)
         encoded = self.suite.tasks[task].encode(texts)
         return class_probabilities(self.model, encoded.inputs, task=task)
 
@@ -49,7 +49,8 @@ class MultitaskClassifier:
         self, texts: Sequence[str], labels: Sequence[str | int], task: str
     ) -> dict[str, float]:
         """``accuracy`` and ``macro_f1`` of a task on labelled texts."""
-        self.suite.check_names([task])
+        check_choice("task", task, self.suite.tasks)
+        check_kind("labels", labels, Iterable, "a label for each text")
         found = evaluate_tasks(self.model, {task: self.suite.tasks[task].encode(texts, labels)})
         return {name.removesuffix(f"_{task}"): value for name, value in found.items()}
 
@@ -93,7 +94,8 @@ def train(
     >>> two.predict(["shares rose", "the match"], "topics").tolist()
     [1, 0]
     """
-    check_share("lam", lam)
+    check_share("lam", lam), check_count("seed", seed, 0)
+    source = None if source is None else check_texts("source", source)
     suite = build_suite(data, vectors=vectors, language=language)
     names = list(suite.tasks)
     model = build_multitask(suite, names, seed)

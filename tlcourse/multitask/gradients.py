@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchjd.aggregation import PCGrad
 
-from tlcourse.arguments import check_array
+from tlcourse.arguments import check_array, check_kind
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.models import MultitaskModel
 from tlcourse.training import device_of
@@ -17,6 +17,7 @@ from tlcourse.training import device_of
 
 def trunk_parameters(model: MultitaskModel) -> list[torch.Tensor]:
     """The shared parameters that train."""
+    check_kind("model", model, MultitaskModel)
     return [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import torch
 from torch.nn.functional import cross_entropy
 
-from tlcourse.arguments import check_number
+from tlcourse.arguments import check_kinds, check_number
 from tlcourse.finetuning.layers import l2_sp, restricted
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.models import LAYERS, MultitaskModel
@@ -17,6 +17,7 @@ from tlcourse.training import History, Progress, check_settings, choose_device, 
 
 def trunk_distance(a: MultitaskModel, b: MultitaskModel) -> torch.Tensor:
     """R(w): squared distance between the weights of two trunks, over what trains."""
+    check_kinds(a=(a, MultitaskModel), b=(b, MultitaskModel))
     return l2_sp(a.encoder, dict(b.encoder.named_parameters()))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_count, shown
+from tlcourse.arguments import check_choice, check_count, check_kind, check_texts, shown
 from tlcourse.data.datasets import (
     TextDataset,
     load_movie_reviews,
@@ -73,9 +73,8 @@ class Suite:
 
     def check_names(self, names: Sequence[str]) -> None:
         """Refuse names of no task, or none at all."""
-        if isinstance(names, str) or not names or any(name not in self.tasks for name in names):
-            found = names if isinstance(names, str) else tuple(names)
-            raise ValueError(f"names must be some of {tuple(self.tasks)}, got {found!r}")
+        for name in check_texts("names", names):
+            check_choice("each of names", name, self.tasks)
 
 
 def load_suite() -> Suite:
@@ -117,8 +116,8 @@ def build_suite(
         raise ValueError(
             f"datasets must map names to labelled sets, at least one; got {shown(datasets)}"
         )
-    check_count("max_words", max_words)
-    check_count("max_length", max_length)
+    check_count("max_words", max_words), check_count("max_length", max_length)
+    check_kind("vectors", vectors, (KeyedVectors, type(None)))
     own = {name: as_dataset(data, language, name) for name, data in datasets.items()}
     words: dict[str, None] = {}
     for dataset, _ in own.values():
@@ -151,7 +150,9 @@ def build_multitask(
     ValueError
         If there is no such task, or none is named.
     """
+    check_kind("suite", suite, Suite)
     suite.check_names(names)
+    check_count("seed", seed, 0)
     classes = {name: len(suite.tasks[name].classes) for name in names}
     with Stream(seed):
         model = MultitaskModel(Encoder(suite.embedding, hidden), classes)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchjd.scalarization import UW
 
-from tlcourse.arguments import check_choice, check_labels, check_share
+from tlcourse.arguments import check_choice, check_kind, check_kinds, check_labels, check_share
 from tlcourse.finetuning.layers import layers_of, lowest_layers, restricted
 from tlcourse.finetuning.losses import mixture, next_word_loss
 from tlcourse.finetuning.tasks import Encoded
@@ -41,12 +41,25 @@ BALANCING = ("weights", "uncertainty", "PCGrad")
 
 def evaluate_tasks(model: MultitaskModel, texts: Mapping[str, Encoded]) -> dict[str, float]:
     """Accuracy and macro-F1 of each task, as ``accuracy_<task>`` and ``macro_f1_<task>``."""
+    _check_tasks(model, "texts", texts)
     found: dict[str, float] = {}
     for task, split in texts.items():
         labels = _labels(split).cpu().numpy()
         judged = scores(labels, predict(model, split.inputs, task=task).argmax(1))
         found |= {f"{metric}_{task}": value for metric, value in judged.items()}
     return found
+
+
+def _check_tasks(model: MultitaskModel, name: str, tasks: Mapping[str, Encoded]) -> None:
+    """Labelled texts of tasks that the model has a head for, at least one."""
+    check_kinds(model=(model, MultitaskModel), **{name: (tasks, Mapping)})
+    if not tasks:
+        raise ValueError(f"{name} must hold at least one task, got {{}}")
+    for task, texts in tasks.items():
+        check_choice(f"each of {name}", task, tuple(model.heads))
+        check_kind(f"{name}[{task!r}]", texts, Encoded)
+        if texts.labels is None or len(texts) == 0:
+            raise ValueError(f"{name}[{task!r}] needs labelled texts, got {len(texts)}")
 
 
 def train_tasks(
@@ -122,17 +135,19 @@ def train_tasks(
     """
     check_share("lam", lam)
     check_settings(
-        learning_rate, steps=steps, batch_size=batch_size, source_batch_size=source_batch_size
+        learning_rate,
+        steps=steps,
+        batch_size=batch_size,
+        source_batch_size=source_batch_size,
+        seed=seed,
     )
+    check_kind("source", source, (Encoded, type(None)))
+    _check_tasks(model, "tasks", tasks)
     check_choice("method", method, BALANCING)
-    if not tasks or any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
-        raise ValueError(f"each task needs labelled texts, at least one task; got {list(tasks)}")
     if "pre" in tasks:
         raise ValueError("no task may be called 'pre', which is the language model's name")
     if lam > 0 and (source is None or len(source) == 0):
         raise ValueError("λ > 0 needs source texts")
-    if unknown := [task for task in tasks if task not in model.heads]:
-        raise ValueError(f"the model has no head for {unknown}; it has {list(model.heads)}")
     for task, labelled in tasks.items():
         head = cast(nn.Linear, model.heads[task])
         check_labels(f"labels of {task!r}", labelled.labels, head.out_features)
