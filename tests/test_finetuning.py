@@ -669,9 +669,7 @@ def test_a_model_for_texts_of_ones_own(names):
     plain = task.encode(["one more film", "and another film of some length"])
     assert plain.labels is None
     movies = tasks.load_task("movie_reviews").dataset
-    with pytest.raises(
-        ValueError, match=r"texts must have the classes .* got \('rotten'"
-    ):
+    with pytest.raises(ValueError, match=r"texts must have the classes .* got \('rotten'"):
         task.encode(movies)
     embedding = model.encoder.embedding.weight.clone()
     history = tune(

@@ -74,7 +74,7 @@ class TextClassifier:
         """The likeliest label of each text, as in ``label_names``; shape (n,)."""
         return np.array(self.label_names)[self.probabilities(texts).argmax(1)]
 
-    def scores(self, texts: Sequence[Any], labels: Sequence[Any]) -> dict[str, float]:
+    def scores(self, texts: Sequence[Any], labels: Sequence[Any] | np.ndarray) -> dict[str, float]:
         """``accuracy`` and ``macro_f1`` on labelled texts, see `tlcourse.scores.scores`."""
         known = {name: number for number, name in enumerate(self.label_names)}
         wanted = _plain(labels)
@@ -154,7 +154,7 @@ def _kind(name: str, pooling: str) -> Any:
 def tune(
     name: str | Path,
     texts: Sequence[Any],
-    labels: Sequence[Any],
+    labels: Sequence[Any] | np.ndarray,
     *,
     method: str = "full",
     frozen: int | Sequence[str] = 0,
