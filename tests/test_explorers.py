@@ -699,7 +699,7 @@ def test_a_declared_explorer():
     figure = figures.new_figure(9, 3)
     explorer.frame(figure, result)
     explorer.draw(figure, result, {"Procrustes": 0.7})
-    even, log, linear = figure.axes
+    even, _, linear = figure.axes
     texts = [text.get_text() for text in even.get_xticklabels()]
     assert texts == ["25", "40", "50", "60", "75", "100", "200", "500"]
     assert [text.get_text() for text in linear.get_xticklabels()] == ["few", "many"]

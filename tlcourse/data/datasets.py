@@ -228,12 +228,6 @@ def load_news_topics() -> TextDataset:
     )
 
 
-def load_zh_news() -> list[list[str]]:
-    """Sentences of Chinese newspaper text (1998), segmented into words by its editors."""
-    lines = (fetch("zh_text") / "news_tagged.txt").read_text(encoding="utf8").splitlines()
-    # "迈向/v  充满/v": a word, a slash, a part of speech.
-    sentences = ([normalise(item.rpartition("/")[0]) for item in line.split()] for line in lines)
-    return [sentence for sentence in sentences if sentence]
 
 
 _PARTIES = ("democrat", "republican")
