@@ -680,6 +680,9 @@ class _Declared(CurveExplorer):
     def describe(self, result, live):
         return f"at {result['pairs']}: {self.told_all(result, 2, ' = ')}"
 
+    def code(self, **settings):
+        return f"result = {settings}"
+
 
 def test_a_declared_explorer():
     explorer = _Declared()
