@@ -686,7 +686,7 @@ class _Declared(CurveExplorer):
 
 def test_a_declared_explorer():
     explorer = _Declared()
-    assert explorer.summary == "at 50: Ridge = 0.96 ± 0.01, Rotation = 0.96 ± 0.01"
+    assert explorer.summary == "at 50: Ridge = 0.95 ± 0.01, Rotation = 0.96 ± 0.01"
     kinds = [type(control).__name__ for control in explorer.controls.values()]
     assert kinds == ["SelectionSlider", "SelectionSlider", "Dropdown", "Checkbox"]
     assert _values(explorer.controls["n"]) == [25, 40, 50, 60, 75, 100, 200, 500]
