@@ -18,6 +18,7 @@ from tlcourse import bert
 from tlcourse.bert import layers
 from tlcourse.bert.models import BertMeanClassifier
 from tlcourse.data.datasets import TextDataset, load_movie_reviews, load_news_topics
+from tlcourse.inputs import Inputs
 from tlcourse.recorded import select
 from tlcourse.scores import scores
 from tlcourse.training import Progress, Stream
@@ -82,7 +83,7 @@ def tune_reviews(
     if scratch and below:
         raise ValueError("from scratch there is nothing worth freezing: train the full model")
     train = reviews().subset("train").sample(labels, seed)
-    inputs: bert.Inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, MAX_LENGTH)
+    inputs: Inputs = bert.encode(bert.load_tokenizer("minilm"), train.texts, MAX_LENGTH)
     model = bert.load_model(
         POOLINGS[pooling], "minilm", scratch=scratch, seed=seed, num_labels=len(train.label_names)
     )
@@ -93,7 +94,7 @@ def tune_reviews(
         trained, inputs = layers.above(model, inputs, below)
     history = bert.fine_tune(
         trained, inputs, torch.from_numpy(train.labels), steps=steps_for(labels),
-        learning_rate=learning_rate, warmup=warmup, seed=seed, progress=progress,
+        learning_rate=learning_rate, warmup=warmup, seed=seed, device="cpu", progress=progress,
     )  # fmt: skip
     spent = time.process_time() - start
     found = {"trainable": share, "loss": float(np.mean(history.loss[-10:])), "cpu_seconds": spent}
@@ -120,7 +121,7 @@ def _tuned(labels: int, frozen: int, learning_rate: float, seed: int) -> BertMea
     layers.freeze(model, frozen)
     bert.fine_tune(
         *layers.above(model, inputs, frozen), torch.from_numpy(train.labels),
-        steps=steps_for(labels), learning_rate=learning_rate, seed=seed,
+        steps=steps_for(labels), learning_rate=learning_rate, seed=seed, device="cpu",
     )  # fmt: skip
     return model
 
@@ -157,7 +158,7 @@ def second_task(
     inputs = bert.encode(tokenizer, train.texts, NEWS_LENGTH)
     bert.fine_tune(
         *layers.above(model, inputs, frozen), torch.from_numpy(train.labels), steps=steps,
-        learning_rate=RATES[1] if frozen else RATES[0], seed=seed,
+        learning_rate=RATES[1] if frozen else RATES[0], seed=seed, device="cpu",
     )  # fmt: skip
     judged = news.subset("test").sample(200, 0)
     texts = bert.encode(tokenizer, judged.texts, NEWS_LENGTH)

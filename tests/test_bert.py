@@ -26,10 +26,12 @@ from transformers import (
 
 from experiments.bert_models import TUNED_AT
 from tlcourse import bert
-from tlcourse.bert import entities, inspection, layers, masking, pretraining
+from tlcourse.bert import entities, inspection, layers, masking, pretraining, tuning
 from tlcourse.bert.attention import attention, layer_attention
 from tlcourse.bert.models import BertMeanClassifier
 from tlcourse.data.sources import manifest, verify
+from tlcourse.finetuning.layers import freeze
+from tlcourse.inputs import take
 from tlcourse.paths import data_dir
 
 TEXTS = [
@@ -237,9 +239,19 @@ def test_an_interrupted_pretraining_goes_on_as_if_nothing_had_been(tokenizer, tm
     with pytest.raises(KeyboardInterrupt):
         _pretrained(tokenizer, 8, state=state, keep_every=3, progress=stop)
     again, resumed = _pretrained(tokenizer, 8, state=state, keep_every=3)
-    assert resumed.mlm == history.mlm
+    assert resumed.parts["mlm"] == history.parts["mlm"]
     for name, value in whole.named_parameters():
         assert torch.equal(value, dict(again.named_parameters())[name])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_pretraining_on_a_cuda_device(tokenizer, tmp_path):
+    state = tmp_path / "state.safetensors"
+    for steps in (6, 8):  # the second goes on from the first's state
+        model, history = _pretrained(tokenizer, steps, device="auto", state=state, keep_every=2)
+    assert model.device.type == "cuda"
+    assert len(history.loss) == 8
+    assert all(map(math.isfinite, history.loss))
 
 
 LAUNCHERS = {  # accelerate's own launcher starts several processes on GPUs only
@@ -255,7 +267,7 @@ def test_pretraining_runs_under_launchers(processes, tokenizer, tmp_path):
     script.write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from tlcourse.runs import bert_models as recipes\n"
+        "from experiments import bert_models as recipes\n"
         f"texts = {TEXTS!r}\n"
         "recipes.load_documents = lambda split: texts * 5\n"
         "recipes.tuned_accuracy = lambda model, tokenizer: 0.5\n"
@@ -325,17 +337,17 @@ def test_padding_changes_nothing(folder, data):
 
 
 @pytest.mark.parametrize("kind", [BertMeanClassifier, BertForSequenceClassification])
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_cached_activations_train_the_same_model(kind, layers, folder, data):
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_cached_activations_train_the_same_model(kind, k, folder, data):
     """Dropout is on in what trains, and off in what is frozen, both ways."""
     inputs, labels = data
     options = {"steps": 6, "batch_size": 5, "learning_rate": 1e-2, "seed": 3}
     whole = bert.load_model(kind, folder)
-    layers.freeze(whole, layers)
+    freeze(whole, k)
     plain = bert.fine_tune(whole, inputs, labels, **options)
     cached = bert.load_model(kind, folder)
-    layers.freeze(cached, layers)
-    upper, states = layers.above(cached, inputs, layers)
+    freeze(cached, k)
+    upper, states = layers.above(cached, inputs, k)
     quick = bert.fine_tune(upper, states, labels, **options)
     assert quick.loss == pytest.approx(plain.loss, abs=1e-5)
     assert bert.predict(cached, inputs) == pytest.approx(bert.predict(whole, inputs), abs=1e-4)
@@ -350,7 +362,7 @@ def test_cached_activations_for_a_token_classifier(folder, tokenizer):
     losses = []
     for cached in (0, 2):
         model = bert.load_model(BertForTokenClassification, folder, num_labels=7)
-        layers.freeze(model, 2)
+        freeze(model, 2)
         part, states = layers.above(model, inputs, cached)
         losses.append(bert.fine_tune(part, states, tags, steps=4, learning_rate=1e-2).loss)
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
@@ -359,22 +371,22 @@ def test_cached_activations_for_a_token_classifier(folder, tokenizer):
 def test_frozen_layers_keep_their_weights_and_have_no_dropout(folder, data):
     model = bert.load_model(BertMeanClassifier, folder)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    layers.freeze(model, 2)
+    freeze(model, 2)
     bert.fine_tune(model, *data, steps=2, learning_rate=1e-2)
     for name, value in model.named_parameters():
         low = name.startswith(("bert.embeddings", "bert.encoder.layer.0.", "bert.encoder.layer.1."))
         assert torch.equal(value, before[name]) == low, name
-    bert._training_mode(model)
+    tuning._training_mode(model)
     assert not any(m.training for m in model.bert.encoder.layer[1].modules())
     assert all(m.training for m in model.bert.encoder.layer[2].modules())
-    for cut in (layers.freeze, layers.upper_part):
+    for cut in (freeze, layers.upper_part):
         with pytest.raises(ValueError, match="at most 3; got 4"):
             cut(model, 4)
     with pytest.raises(ValueError, match="at most 3; got 4"):
         layers.frozen_states(model, data[0], 4)
 
 
-@pytest.mark.parametrize("method", layers.METHODS)
+@pytest.mark.parametrize("method", layers.TUNING_METHODS)
 def test_methods_train_what_they_say(method, folder, data):
     model = bert.load_model(BertForSequenceClassification, folder)
     trained = layers.choose_method(model, method)
@@ -597,13 +609,13 @@ def test_fine_tuning_and_loading_are_their_own_streams(folder, data):
 
 
 def test_pretraining_is_its_own_stream(tokenizer):
-    alone, inside = _pretrained(tokenizer, 8)[1].mlm, []
+    alone, inside = _pretrained(tokenizer, 8)[1].parts["mlm"], []
 
     def other(share):
         if not inside:
-            inside.append(_pretrained(tokenizer, 6)[1].mlm)
+            inside.append(_pretrained(tokenizer, 6)[1].parts["mlm"])
 
-    assert _pretrained(tokenizer, 8, progress=other)[1].mlm == alone
+    assert _pretrained(tokenizer, 8, progress=other)[1].parts["mlm"] == alone
     model = BertForPreTraining(BertConfig(vocab_size=len(tokenizer), **SHAPE))
     before = torch.get_rng_state()
     pretraining.pretrain(
@@ -617,7 +629,7 @@ def test_a_state_goes_by_path_and_must_not_be_longer_than_the_stages(tokenizer, 
     _pretrained(tokenizer, 8, state=state, keep_every=2)
     with pytest.raises(ValueError, match="holds 8 steps and the stages have 6"):
         _pretrained(tokenizer, 6, state=state)
-    assert len(_pretrained(tokenizer, 8, state=state)[1].mlm) == 8
+    assert len(_pretrained(tokenizer, 8, state=state)[1].parts["mlm"]) == 8
 
 
 def test_pretraining_refuses_settings_out_of_range(tokenizer):
@@ -700,12 +712,12 @@ def test_fine_tuning_says_what_does_not_fit(folder, data):
         )
     with pytest.raises(ValueError, match="nothing trains"):
         bert.fine_tune(model.requires_grad_(False), inputs, labels, **options)
-    assert torch.equal(bert.take(inputs, labels == 1)["input_ids"], bert.take(inputs, np.flatnonzero(labels.numpy()))["input_ids"])  # fmt: skip
+    assert torch.equal(take(inputs, labels == 1)["input_ids"], take(inputs, np.flatnonzero(labels.numpy()))["input_ids"])  # fmt: skip
     for rows in ([], labels > 5):
         with pytest.raises(ValueError, match="choose at least one"):
-            bert.take(inputs, rows)
+            take(inputs, rows)
     with pytest.raises(IndexError, match="rows must lie"):
-        bert.take(inputs, [99])
+        take(inputs, [99])
 
 
 def test_attention_takes_a_mask_of_0_and_1_and_says_what_it_does_not_take():

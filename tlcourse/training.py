@@ -263,6 +263,8 @@ def predict(
     """
     import torch
 
+    from tlcourse.inputs import check_inputs
+
     check_count("batch_size", batch_size)
     named = inputs if isinstance(inputs, Mapping) else {}
     several = [*named.values()] if named else [*inputs]
@@ -270,6 +272,8 @@ def predict(
     if n == 0:
         raise ValueError("inputs have no row; give at least one")
     device = device_of(model)
+    if named:
+        check_inputs(model, named)
     lengths = named["attention_mask"].sum(1).cpu() if named else torch.zeros(n)
     order = lengths.argsort(stable=True)
 

@@ -1,4 +1,4 @@
-"""Lesson 5: BERT checkpoints by name, and what fits them: vocabulary, inputs, labels."""
+"""Lesson 5: checkpoints by name, and whether a vocabulary fits them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ import difflib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-from transformers.models.bert.modeling_bert import BertEmbeddings
 from transformers.utils import logging
 
-from tlcourse.arguments import check_array, check_labels, shown
+from tlcourse.arguments import shown
 from tlcourse.data.sources import fetch
 from tlcourse.paths import data_dir
 
 if TYPE_CHECKING:
-    from transformers import BertTokenizer
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
-COURSE = ("minilm", "bert-zh")
-VOCABULARIES = ("vocab.txt", "tokenizer.json")
+_COURSE = ("minilm", "bert-zh")
+_VOCABULARIES = ("vocab.txt", "tokenizer.json", "vocab.json")
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
-SECONDS = 5  # for the Hub to answer
+_SECONDS = 5  # for the Hub to answer
 
 
 def checkpoint_folder(name: str | Path, weights: bool = True) -> str:
@@ -62,17 +59,17 @@ def checkpoint_folder(name: str | Path, weights: bool = True) -> str:
     else:
         raise ValueError(f"no checkpoint {str(name)!r}: {_advice(str(name))}")
     if not (Path(place) / "config.json").is_file():
-        raise ValueError(f"{name} must hold a BERT checkpoint; it holds no config.json")
+        raise ValueError(f"{name} must hold a checkpoint; it holds no config.json")
     return place
 
 
 def _advice(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), COURSE, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), _COURSE, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     if re.match(r"bert-(base|large)-", name):
         hint = f"did you mean 'google-bert/{name}'? "
     return (
-        f"{hint}The course has {COURSE}; a checkpoint of the Hub is written with its owner, such "
+        f"{hint}The course has {_COURSE}; a checkpoint of the Hub is written with its owner, such "
         "as 'google-bert/bert-base-uncased'; or give a folder that holds one"
     )
 
@@ -84,15 +81,20 @@ def _from_hub(name: str, weights: bool) -> str:
     try:
         place = snapshot_download(
             name,
-            allow_patterns=["*.json", "vocab.txt", *(["*.safetensors"] if weights else [])],
+            allow_patterns=[
+                "*.json",
+                "vocab.txt",
+                "merges.txt",
+                *(["*.safetensors"] if weights else []),
+            ],
             ignore_patterns=["*/*"],
-            etag_timeout=SECONDS,
+            etag_timeout=_SECONDS,
         )
     except Exception as fault:  # the library has many errors for: no network, no such name
         raise FileNotFoundError(
             f"{name} is no local folder and could not be fetched from the Hub "
             f"({type(fault).__name__}); check the name and the network, or give a folder that "
-            f"holds config.json, {' or '.join(VOCABULARIES)}, and model.safetensors"
+            f"holds config.json, {' or '.join(_VOCABULARIES[:2])}, and model.safetensors"
         ) from fault
     if weights and not any(Path(place).glob("*.safetensors")):
         raise FileNotFoundError(
@@ -120,7 +122,7 @@ def quiet() -> Iterator[None]:
                 logging.enable_progress_bar()
 
 
-def check_tokenizer(tokenizer: BertTokenizer, place: str) -> None:
+def check_tokenizer(tokenizer: Tokenizer, place: str) -> None:
     """Refuse a tokenizer that the library made up, since a folder holds no vocabulary.
 
     Raises
@@ -128,10 +130,10 @@ def check_tokenizer(tokenizer: BertTokenizer, place: str) -> None:
     ValueError
         Also if the vocabulary is larger than the model's.
     """
-    if not any((Path(place) / name).is_file() for name in VOCABULARIES):
+    if not any((Path(place) / name).is_file() for name in _VOCABULARIES):
         raise ValueError(
-            f"{place} holds no vocabulary, neither {' nor '.join(VOCABULARIES)}: every word would "
-            "be read as unknown"
+            f"{place} holds no vocabulary, neither {' nor '.join(_VOCABULARIES[:2])}: every word "
+            "would be read as unknown"
         )
     size, special = len(tokenizer), len(tokenizer.all_special_ids)
     if size <= special:
@@ -145,62 +147,3 @@ def check_tokenizer(tokenizer: BertTokenizer, place: str) -> None:
             f"the vocabulary in {place} has {size} pieces and the model knows {known}: they are "
             "not of one checkpoint"
         )
-
-
-def check_inputs(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> None:
-    """Refuse inputs that this model cannot read, or would read as something else."""
-    mask = inputs.get("attention_mask")
-    given = [name for name in ("input_ids", "inputs_embeds") if name in inputs]
-    if mask is None or len(given) != 1:
-        raise ValueError(
-            "inputs must hold attention_mask, and input_ids (from encode) or inputs_embeds (from "
-            f"frozen_states); got {list(inputs)}"
-        )
-    values = inputs[given[0]]
-    if mask.ndim != 2 or values.shape[:2] != mask.shape or not len(mask):
-        raise ValueError(
-            f"{given[0]} and attention_mask need the same shape (n, length), n at least 1; got "
-            f"{tuple(values.shape)} and {tuple(mask.shape)}"
-        )
-    tables = [part for part in model.modules() if isinstance(part, BertEmbeddings)]
-    if given == ["inputs_embeds"]:
-        if tables:
-            raise ValueError(
-                "inputs_embeds from frozen_states go into upper_part(model, layers), not into the "
-                "whole model, which would run the lowest layers twice"
-            )
-        check_array("inputs_embeds", values)
-        return
-    if not tables:
-        return
-    words, places = (
-        table.num_embeddings for table in (tables[0].word_embeddings, tables[0].position_embeddings)
-    )
-    if int(values.min()) < 0 or int(values.max()) >= words:
-        raise ValueError(
-            f"input_ids must be piece numbers 0 … {words - 1}, got {int(values.min())} … "
-            f"{int(values.max())}; encode the texts with the tokenizer of the model's checkpoint"
-        )
-    if values.shape[1] > places:
-        raise ValueError(
-            f"the model reads {places} pieces at most, got {values.shape[1]}; encode the texts "
-            f"with max_length={places}"
-        )
-
-
-def check_targets(model: nn.Module, labels: Any, mask: torch.Tensor) -> torch.Tensor:
-    """Labels as int64, one a row, or one a piece with −100 where there is none."""
-    found = torch.as_tensor(labels if torch.is_tensor(labels) else check_array("labels", labels))
-    if not len(found) or len(found) != len(mask):
-        raise ValueError(
-            "inputs and labels need the same number of rows, at least one; got "
-            f"{len(mask)} and {len(found)}"
-        )
-    if found.ndim > 1 and found.shape != mask.shape:
-        raise ValueError(
-            f"labels must have shape ({len(mask)},) or {tuple(mask.shape)}, got "
-            f"{tuple(found.shape)}"
-        )
-    classes = getattr(getattr(model, "config", None), "num_labels", None)
-    check_labels("labels", found[found != -100] if found.ndim > 1 else found, classes)
-    return found.long()

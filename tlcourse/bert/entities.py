@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from transformers import BertTokenizer
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_choice, check_count
-from tlcourse.bert.models import Inputs, by_length, take
 from tlcourse.data.datasets import SPLITS, split_of
 from tlcourse.data.sources import fetch
 from tlcourse.data.text import normalise
+from tlcourse.inputs import Inputs, by_length, take
+from tlcourse.training import device_of
 
-KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
-TAGS = ("O", *(f"{place}-{kind}" for kind in KINDS.values() for place in "BI"))
+ENTITY_KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
+TAGS = ("O", *(f"{place}-{kind}" for kind in ENTITY_KINDS.values() for place in "BI"))
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def tag_words(words: Sequence[tuple[str, str]]) -> TaggedText:
     tags: list[str] = []
     before = ""
     for word, tag in words:
-        kind = KINDS.get(tag)
+        kind = ENTITY_KINDS.get(tag)
         for place, character in enumerate(word):
             first = place == 0 and not (tag == before == "nr")
             characters.append(character)
@@ -78,13 +80,13 @@ def tag_words(words: Sequence[tuple[str, str]]) -> TaggedText:
 
 
 def encode_tags(
-    tokenizer: BertTokenizer, texts: Sequence[TaggedText], max_length: int
+    tokenizer: Tokenizer, texts: Sequence[TaggedText], max_length: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Piece numbers and tag numbers, piece for character.
 
     Parameters
     ----------
-    tokenizer : transformers.BertTokenizer
+    tokenizer : transformers.PreTrainedTokenizerBase
     texts : sequence of TaggedText
         One or more.
     max_length : int
@@ -108,12 +110,9 @@ def encode_tags(
         pieces = [vocabulary.get(item, unknown) for item in text.characters[:room]]
         rows.append([tokenizer.cls_token_id, *pieces, tokenizer.sep_token_id])
         labels.append([-100, *(TAGS.index(tag) for tag in text.tags[:room]), -100])
-    length = max(map(len, rows))
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
-    wanted = torch.tensor([row + [-100] * (length - len(row)) for row in labels])
-    return {"input_ids": ids, "attention_mask": mask}, wanted
+    inputs = tokenizer.pad({"input_ids": rows}, return_tensors="pt")
+    wanted = pad_sequence([torch.tensor(row) for row in labels], True, -100)
+    return {name: inputs[name] for name in ("input_ids", "attention_mask")}, wanted
 
 
 def entity_scores(model: nn.Module, inputs: Inputs, labels: torch.Tensor) -> dict[str, float]:
@@ -134,7 +133,8 @@ def entity_scores(model: nn.Module, inputs: Inputs, labels: torch.Tensor) -> dic
     with torch.no_grad():
         for rows in by_length(inputs, 64):
             batch = take(inputs, rows)
-            best = model(**batch).logits.argmax(-1).numpy()
+            moved = {name: values.to(device_of(model)) for name, values in batch.items()}
+            best = model(**moved).logits.argmax(-1).cpu().numpy()
             right = labels[rows, : best.shape[1]].numpy()
             for guess, truth in zip(best, right, strict=True):
                 judged = np.flatnonzero(truth != -100)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.bert import APART, AS_DEPTH, LABELS, LAYERS, RATES, method_runs, tune_reviews
 from tlcourse import recorded
-from tlcourse.bert.layers import METHODS
+from tlcourse.bert.layers import TUNING_METHODS
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
 from tlcourse.widgets.controls import choice, menu
@@ -31,7 +31,7 @@ class FreezeDial(Explorer):
 
     def __init__(self, **settings: object) -> None:
         controls = {
-            "method": menu("what trains", METHODS, "full"),
+            "method": menu("what trains", TUNING_METHODS, "full"),
             "frozen": choice("frozen layers k (with “full”)", DEPTHS, 4),
             "labels": choice("labels n", LABELS, 200),
             "learning_rate": choice("learning rate", RATES, RATES[0], "{:g}".format),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from transformers import BertForPreTraining, BertModel, BertTokenizer
+from transformers import BertForPreTraining, BertModel, PreTrainedTokenizerBase
 
 from tlcourse import bert
 from tlcourse.bert.inspection import attention_maps, fill_mask
@@ -43,7 +43,7 @@ def _filler() -> BertForPreTraining:
 
 
 @lru_cache(maxsize=2)
-def _tokenizer(name: str) -> BertTokenizer:
+def _tokenizer(name: str) -> PreTrainedTokenizerBase:
     return bert.load_tokenizer(name)
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from tlcourse.arguments import check_count, shown
-from tlcourse.bert.checkpoints import check_inputs
+from tlcourse.inputs import check_inputs
 
 if TYPE_CHECKING:
-    from transformers import BertForPreTraining, BertModel, BertPreTrainedModel, BertTokenizer
+    from transformers import BertForPreTraining, PreTrainedModel
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
-MAX_CHARACTERS = 120
+_MAX_CHARACTERS = 120
 
 
 def check_text(text: str) -> str:
@@ -30,22 +31,22 @@ def check_text(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).strip()  # first, since it can make a text longer
     if not text:
         raise ValueError("the text is empty; type a sentence")
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > _MAX_CHARACTERS:
         raise ValueError(
-            f"the text has {len(text)} characters; at most {MAX_CHARACTERS} can be shown"
+            f"the text has {len(text)} characters; at most {_MAX_CHARACTERS} can be shown"
         )
     return text
 
 
 def fill_mask(
-    model: BertForPreTraining, tokenizer: BertTokenizer, text: str, top: int = 5
+    model: BertForPreTraining, tokenizer: Tokenizer, text: str, top: int = 5
 ) -> list[list[tuple[str, float]]]:
     """The likeliest pieces at each blank of a text.
 
     Parameters
     ----------
     model : transformers.BertForPreTraining
-    tokenizer : transformers.BertTokenizer
+    tokenizer : transformers.PreTrainedTokenizerBase
     text : str
         With ``[MASK]`` or ``_`` where a piece is missing.
     top : int
@@ -63,7 +64,7 @@ def fill_mask(
         If the text is empty, too long or has no blank.
     """
     text = re.sub(r"(?i)\[mask\]|_", tokenizer.mask_token, check_text(text))
-    batch = tokenizer(text, return_tensors="pt")
+    batch = tokenizer(text, return_tensors="pt").to(model.device)
     blanks = batch["input_ids"][0] == tokenizer.mask_token_id
     if not blanks.any():
         raise ValueError("the text has no blank; write [MASK] or _ where a character is missing")
@@ -81,15 +82,16 @@ def fill_mask(
 
 
 def attention_maps(
-    model: BertModel, tokenizer: BertTokenizer, text: str, max_length: int = 32
+    model: PreTrainedModel, tokenizer: Tokenizer, text: str, max_length: int = 32
 ) -> tuple[list[str], np.ndarray]:
     """Where each piece of a text looks, in every layer and head.
 
     Parameters
     ----------
-    model : transformers.BertModel
-        Loaded with ``attn_implementation="eager"``: the fused kernels keep no weights.
-    tokenizer : transformers.BertTokenizer
+    model : transformers.PreTrainedModel
+        An encoder such as ``BertModel``, loaded with ``attn_implementation="eager"``: the fused
+        kernels keep no weights.
+    tokenizer : transformers.PreTrainedTokenizerBase
     text : str
     max_length : int
         Pieces that are read, 3 or more: ``[CLS]`` and ``[SEP]`` are among them.
@@ -106,7 +108,9 @@ def attention_maps(
         If the text is empty or too long, or the model keeps no weights.
     """
     check_count("max_length", max_length, 3)  # below, the library does not cut at all
-    batch = tokenizer(check_text(text), truncation=True, max_length=max_length, return_tensors="pt")
+    batch = tokenizer(
+        check_text(text), truncation=True, max_length=max_length, return_tensors="pt"
+    ).to(model.device)
     check_inputs(model, batch)
     model.eval()
     with torch.no_grad():
@@ -115,15 +119,19 @@ def attention_maps(
         raise ValueError(
             'the model keeps no attention weights; load it with attn_implementation="eager"'
         )
-    return _pieces(tokenizer, batch["input_ids"]), torch.cat(list(found)).numpy()
+    return _pieces(tokenizer, batch["input_ids"]), torch.cat(list(found)).cpu().numpy()
 
 
-def _pieces(tokenizer: BertTokenizer, ids: torch.Tensor) -> list[str]:
+def _pieces(tokenizer: Tokenizer, ids: torch.Tensor) -> list[str]:
     return [str(piece) for piece in tokenizer.convert_ids_to_tokens(ids[0].tolist())]
 
 
 def attributions(
-    model: BertPreTrainedModel, tokenizer: BertTokenizer, text: str, label: int, steps: int = 32
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    text: str,
+    label: int,
+    steps: int = 32,
 ) -> tuple[list[str], np.ndarray, float]:
     """How much each piece moved a class's logit, by integrated gradients.
 
@@ -131,9 +139,9 @@ def attributions(
 
     Parameters
     ----------
-    model : transformers.BertPreTrainedModel
-        A classifier with its BERT under ``.bert``.
-    tokenizer : transformers.BertTokenizer
+    model : transformers.PreTrainedModel
+        A classifier.
+    tokenizer : transformers.PreTrainedTokenizerBase
     text : str
     label : int
         The class whose logit is explained.
@@ -156,7 +164,7 @@ def attributions(
 
     check_count("label", label, 0, (model.config.num_labels or 1) - 1)
     check_count("steps", steps)
-    batch = tokenizer(check_text(text), return_tensors="pt")
+    batch = tokenizer(check_text(text), return_tensors="pt").to(model.device)
     check_inputs(model, batch)
     ids, mask = batch["input_ids"], batch["attention_mask"]
     blank = torch.full_like(ids, tokenizer.pad_token_id)
@@ -170,4 +178,4 @@ def attributions(
         ids, blank, target=label, additional_forward_args=(mask,), n_steps=steps,
         internal_batch_size=8, return_convergence_delta=True,
     )  # fmt: skip
-    return _pieces(tokenizer, ids), values.sum(-1)[0].detach().numpy(), float(gap)
+    return _pieces(tokenizer, ids), values.sum(-1)[0].detach().cpu().numpy(), float(gap)

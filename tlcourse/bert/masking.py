@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import BertTokenizer, DataCollatorForLanguageModeling
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_choice, check_count, check_texts
 from tlcourse.data.datasets import SPLITS, load_zh_news, load_zh_reviews, split_of
@@ -88,7 +89,7 @@ class Documents:
         return sizes / sizes.sum()
 
 
-def encode_documents(texts: Sequence[str], tokenizer: BertTokenizer) -> Documents:
+def encode_documents(texts: Sequence[str], tokenizer: Tokenizer) -> Documents:
     """Cut texts into clauses at their punctuation, and clauses into pieces.
 
     Raises
@@ -176,7 +177,7 @@ def draw_pairs(
     return pairs
 
 
-def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: BertTokenizer) -> dict[str, Any]:
+def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: Tokenizer) -> dict[str, Any]:
     """Put ``[CLS] A [SEP] B [SEP]`` together, pad, and mask 15 % of the pieces.
 
     Of the chosen pieces the library's collator makes 80 % ``[MASK]``, 10 % another piece and
@@ -203,7 +204,11 @@ def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: BertTokenizer) -> 
 
 
 def masked_batches(
-    documents: Documents, tokenizer: BertTokenizer, n: int, max_length: int, batch_size: int = 64
+    documents: Documents,
+    tokenizer: Tokenizer,
+    n: int,
+    max_length: int,
+    batch_size: int = 64,
 ) -> list[dict[str, Any]]:
     """The same masked sentence pairs each time, to judge a model on; see `draw_pairs`."""
     check_count("batch_size", batch_size)

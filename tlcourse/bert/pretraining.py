@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import BertForPreTraining, BertTokenizer
+from transformers import BertForPreTraining
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_count, check_number
 from tlcourse.bert.masking import Documents, collate_pairs, draw_pairs
-from tlcourse.training import Progress, Stream, check_finite, check_settings, check_trains
+from tlcourse.training import History, Progress, Stream, check_settings, choose_device, train
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -68,27 +69,10 @@ class PretrainingLosses(torch.nn.Module):
         return pretraining_losses(self.model, batch)
 
 
-@dataclass
-class PretrainingHistory:
-    """What `pretrain` went through.
-
-    Attributes
-    ----------
-    mlm, nsp : list of float
-        The two losses on each step's batch.
-    checks : list of dict
-        What ``on_check`` returned, each with its step.
-    """
-
-    mlm: list[float] = field(default_factory=list)
-    nsp: list[float] = field(default_factory=list)
-    checks: list[dict[str, float]] = field(default_factory=list)
-
-
 def pretrain(
     model: BertForPreTraining,
     documents: Documents,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     *,
     stages: Sequence[tuple[int, int, int]],
     learning_rate: float,
@@ -97,11 +81,12 @@ def pretrain(
     seed: int = 0,
     state: Path | str | None = None,
     keep_every: int = 250,
-    check_at: Sequence[int] = (),
+    device: str | torch.device = "auto",
+    check_at: Collection[int] = (),
     on_check: Callable[[int], dict[str, float]] | None = None,
     progress: Progress | None = None,
     accelerator: Accelerator | None = None,
-) -> PretrainingHistory:
+) -> History:
     """Train on masked characters and sentence pairs with AdamW.
 
     The learning rate rises over ``warmup`` steps and then falls in a line to 0. What a step
@@ -112,7 +97,7 @@ def pretrain(
     ----------
     model : transformers.BertForPreTraining
     documents : Documents
-    tokenizer : transformers.BertTokenizer
+    tokenizer : transformers.PreTrainedTokenizerBase
     stages : sequence of (int, int, int)
         Steps, examples a step (in each process) and pieces an example, one stage after another;
         BERT itself took short examples first.
@@ -124,16 +109,19 @@ def pretrain(
         A file to keep the state in, and to go on from if it is there.
     keep_every : int
         Steps between two writings of that file.
-    check_at : sequence of int
+    device : str or torch.device
+        Where the model is moved and stays, see `tlcourse.training.choose_device`.
+    check_at, on_check
         Steps after which ``on_check`` is called with the step; 0 is before the first.
     progress : callable, optional
         See `tlcourse.training.Progress`.
     accelerator : accelerate.Accelerator, optional
-        For several processes or another precision; plain training on one CPU if left out.
+        For several processes or another precision; it chooses the device.
 
     Returns
     -------
-    PretrainingHistory
+    History
+        Its parts are ``mlm`` and ``nsp``.
 
     Raises
     ------
@@ -152,10 +140,12 @@ def pretrain(
     state = None if state is None else Path(state)
     steps = sum(stage[0] for stage in stages)
     sizes = [stage[1:] for stage in stages for _ in range(stage[0])]
+    place = choose_device(device) if accelerator is None else accelerator.device
+    cast(torch.nn.Module, model).to(place)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay
     )
-    history = PretrainingHistory()
+    history = History()
     first = load_state(state, model, optimizer, history) if state and state.is_file() else 0
     if first > steps:
         raise ValueError(
@@ -163,58 +153,39 @@ def pretrain(
             "give more stages, or another file for state"
         )
     losses: torch.nn.Module = PretrainingLosses(model)
-    rank, leader, device = 0, True, torch.device("cpu")
+    rank, leader, backward = 0, True, None
     if accelerator is not None:
         losses, optimizer = accelerator.prepare(losses, optimizer)
         rank, leader = accelerator.process_index, accelerator.is_main_process
-        device = accelerator.device
-        begun = accelerator.gather(torch.tensor([first], device=device))
+        backward = accelerator.backward
+        begun = accelerator.gather(torch.tensor([first], device=place))
         if len(begun.unique()) > 1:
             raise ValueError(
                 f"the processes begin at the steps {begun.tolist()}: they do not see the same "
                 f"state file; put {state} into a folder that all of them share"
             )
 
-    def check(step: int) -> None:
-        if on_check is not None and step in check_at:
-            history.checks.append({"step": step, **on_check(step)})
-
-    if first == 0:
-        check(0)
-    for step in range(first, steps):
+    def loss_of(step: int) -> tuple[torch.Tensor, Mapping[str, float]]:
         batch_size, max_length = sizes[step]
-        number = 1_000_003 * seed + 1_009 * step + rank
-        if device.type != "cpu":
-            torch.manual_seed(number)  # of the device's own generator, which draws there
-        draws = Stream(number)
         draw = np.random.default_rng([seed, rank, step])
         pairs = draw_pairs(documents, batch_size, max_length, draw)
-        with draws:
-            drawn = collate_pairs(pairs, tokenizer)
-        batch = {name: part.to(device) for name, part in drawn.items()}
-        rate = min((step + 1) / max(warmup, 1), (steps - step) / max(steps - warmup, 1))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * rate
         model.train()
-        with draws:
-            mlm, nsp = losses(batch)
-        check_trains(mlm + nsp)
-        check_finite(mlm.item() + nsp.item(), step)
-        optimizer.zero_grad()
-        if accelerator is None:
-            (mlm + nsp).backward()
-        else:
-            accelerator.backward(mlm + nsp)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        history.mlm.append(mlm.item())
-        history.nsp.append(nsp.item())
-        check(step + 1)
-        if state and leader and (step + 1) % keep_every == 0:
+        with Stream(1_000_003 * seed + 1_009 * step + rank, place):
+            drawn = collate_pairs(pairs, tokenizer)
+            mlm, nsp = losses({name: part.to(place) for name, part in drawn.items()})
+        return mlm + nsp, {"mlm": mlm.item(), "nsp": nsp.item()}
+
+    def keep(step: int) -> None:
+        if state and leader and step % keep_every == 0:
             save_state(state, model, optimizer, history)
-        if progress is not None:
-            progress((step + 1) / steps)
-    return history
+
+    return train(
+        loss_of, optimizer, steps=steps, first=first, history=history, device=place,
+        rate=lambda step: min((step + 1) / max(warmup, 1), (steps - step) / max(steps - warmup, 1)),
+        clip=[[*model.parameters()]], backward=backward, after_step=keep, check_at=check_at,
+        on_check=None if on_check is None else lambda: on_check(len(history.loss)),
+        progress=progress,
+    )  # fmt: skip
 
 
 def check_stages(stages: Sequence[tuple[int, int, int]]) -> None:
@@ -230,7 +201,7 @@ def save_state(
     path: Path,
     model: BertForPreTraining,
     optimizer: torch.optim.Optimizer,
-    history: PretrainingHistory,
+    history: History,
 ) -> None:
     """Write a running pretraining's weights, moments and history, whole or not at all."""
     from safetensors.torch import save_file
@@ -250,22 +221,21 @@ def load_state(
     path: Path,
     model: BertForPreTraining,
     optimizer: torch.optim.Optimizer,
-    history: PretrainingHistory,
+    history: History,
 ) -> int:
     """Go on from what `save_state` wrote; returns the steps done."""
     from safetensors import safe_open
 
     with safe_open(path, "pt") as stored:
-        for name, values in json.loads(stored.metadata()["history"]).items():
-            getattr(history, name).extend(values)
-        steps = len(history.mlm)
+        vars(history).update(json.loads(stored.metadata()["history"]))
+        steps = len(history.loss)
         for name, parameter in model.named_parameters():
             with torch.no_grad():
                 parameter.copy_(stored.get_tensor(f"weight {name}"))
             optimizer.state[parameter] = {
                 "step": torch.tensor(float(steps)),
-                "exp_avg": stored.get_tensor(f"mean {name}"),
-                "exp_avg_sq": stored.get_tensor(f"square {name}"),
+                "exp_avg": stored.get_tensor(f"mean {name}").to(parameter.device),
+                "exp_avg_sq": stored.get_tensor(f"square {name}").to(parameter.device),
             }
     return steps
 

@@ -59,7 +59,7 @@ def body_of(model: nn.Module) -> Any:
     """The encoder below the head of a model of transformers."""
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
     body = getattr(whole, "base_model", whole)
-    if not hasattr(body, "embeddings") or not any(_attribute(body, path) for path in _STACKS):
+    if not hasattr(body, "embeddings") or all(_attribute(body, path) is None for path in _STACKS):
         raise TypeError(
             f"model must be one of tlcourse.models or an encoder of transformers ({_FAMILIES}), "
             f"got {type(model).__name__}"

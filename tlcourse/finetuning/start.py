@@ -101,6 +101,9 @@ def standard_embedding(
     centre : bool
         Take the mean vector away first.
     """
+    for some in vectors:
+        if not isinstance(some, KeyedVectors):
+            raise TypeError(f"vectors must be KeyedVectors, got {shown(some)}")
     size = vectors[0].vector_size if vectors else 100
     E = np.random.default_rng(seed).normal(size=(len(vocabulary), size)).astype(np.float32)
     for some in vectors:

@@ -141,17 +141,19 @@ class Task:
         labels : sequence of str or of int, optional
             Some of ``classes``; where these are names, their numbers will do.
         """
+        numbers: np.ndarray | None
         if isinstance(texts, TextDataset):
-            tokens, labels = texts.tokens, texts.labels  # type: ignore[assignment]
+            tokens, numbers = texts.tokens, texts.labels
+            if texts.label_names != self.dataset.label_names:
+                raise ValueError(
+                    f"texts must have the classes {self.dataset.label_names}, in this order; got "
+                    f"{texts.label_names}"
+                )
         else:
             tokens = _tokens(texts, self.dataset.language)
-        ids, lengths = self.vocabulary.encode_batch(tokens, self.max_length)
-        numbers = None if labels is None else class_numbers(labels, self.classes)
-        return Encoded(
-            torch.as_tensor(ids),
-            torch.as_tensor(lengths),
-            None if numbers is None else torch.as_tensor(numbers),
-        )
+            numbers = None if labels is None else class_numbers(labels, self.classes)
+        ids, lengths = map(torch.as_tensor, self.vocabulary.encode_batch(tokens, self.max_length))
+        return Encoded(ids, lengths, None if numbers is None else torch.tensor(numbers))
 
 
 def class_numbers(labels: Sequence[str | int] | np.ndarray, classes: Classes) -> np.ndarray:

@@ -117,8 +117,6 @@ def build_suite(
         raise ValueError(
             f"datasets must map names to labelled sets, at least one; got {shown(datasets)}"
         )
-    if vectors is not None and not isinstance(vectors, KeyedVectors):
-        raise TypeError(f"vectors must be KeyedVectors, got {shown(vectors)}")
     check_count("max_words", max_words)
     check_count("max_length", max_length)
     own = {name: as_dataset(data, language, name) for name, data in datasets.items()}
