@@ -688,10 +688,13 @@ class _Declared(CurveExplorer):
     def describe(self, result, live):
         return f"at {result['pairs']}: {self.told_all(result, 2, ' = ')}"
 
+    def code(self, **settings):
+        return f"result = {settings}"
+
 
 def test_a_declared_explorer():
     explorer = _Declared()
-    assert explorer.summary == "at 50: Ridge = 0.96 ± 0.01, Rotation = 0.96 ± 0.01"
+    assert explorer.summary == "at 50: Ridge = 0.95 ± 0.01, Rotation = 0.96 ± 0.01"
     kinds = [type(control).__name__ for control in explorer.controls.values()]
     assert kinds == ["SelectionSlider", "SelectionSlider", "Dropdown", "Checkbox"]
     assert _values(explorer.controls["n"]) == [25, 40, 50, 60, 75, 100, 200, 500]
