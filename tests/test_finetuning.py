@@ -243,7 +243,7 @@ def test_freezing_survives_momentum_and_decay():
         class_loss(model, TEXTS).backward()
         optimizer.step()
     assert all(torch.equal(old, model.get_parameter(name)) for name, old in before.items())
-    with pytest.raises(ValueError, match=r"layer must be one of \('embedding', .* got 'top'"):
+    with pytest.raises(ValueError, match=r"each of frozen must be one of \('embedding', .* got 'top'"):
         freeze(model, ("top",))
     with pytest.raises(ValueError, match="frozen must be a whole number, at least 0, at most 2"):
         freeze(model, 3)
@@ -368,7 +368,7 @@ def test_a_loss_that_is_no_number_stops_the_run(value):
         ({"lam": -0.1}, "between 0 and 1"),
         ({"rate": "cosine"}, "rate must be one of"),
         ({"l2_sp": math.nan}, "l2_sp must be at least 0"),
-        ({"frozen": ("top",)}, "layer must be one of"),
+        ({"frozen": ("top",)}, "each of frozen must be one of"),
         ({"frozen": 3}, "frozen must be a whole number"),
         ({"device": "gpu"}, "device must be 'auto' or a device of torch"),
         ({"lam": 0.5, "source": None}, "needs source texts"),

@@ -127,7 +127,7 @@ def check_kind(name: str, value: Any, kind: type | tuple[type, ...], wanted: str
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         named = " or ".join(getattr(item, "__name__", str(item)) for item in kinds)
-        wanted = wanted or f"of type {named}"
+        wanted = wanted or f"of type {named.replace('NoneType', 'None')}"
         raise TypeError(f"{name} must be {wanted}; got {shown(value)}")
     return value
 

@@ -115,7 +115,7 @@ def check_settings(learning_rate: float, **counts: int | None) -> None:
     check_number("learning_rate", learning_rate, above=0)
     for name, value in counts.items():
         if value is not None or not name.startswith("source"):
-            check_count(name, value, least=name != "seed")
+            check_count(name, value, least=int(name != "seed"))
 
 
 def check_call(model: Any, inputs: Any) -> None:

@@ -24,9 +24,9 @@ from tlcourse.data.datasets import load_movie_reviews
 from tlcourse.paths import data_dir
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
+from tlcourse.widgets.cells import cell_of
 from tlcourse.widgets.curves import Chart, CurveExplorer, Knob, plus_minus
 from tlcourse.widgets.explorer import Result
-from tlcourse.widgets.snippet import snippet
 
 __all__ = ["AttentionViewer", "FillMask", "FreezeDial", "PretrainingCurve", "method_runs"]
 
@@ -276,7 +276,7 @@ class PretrainingCurve(CurveExplorer):
             "held_out": "encode_documents(load_documents('validation')[::4], tokenizer)",
             "judged": "masked_batches(held_out, tokenizer, 128, 48, 128)",
         }
-        return snippet(first_steps, data, bias=bias, learning_rate=learning_rate)
+        return cell_of(first_steps, data, bias=bias, learning_rate=learning_rate)
 
 
 def _checks(metric: str) -> pd.Series:

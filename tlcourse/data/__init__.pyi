@@ -16,10 +16,10 @@ from .datasets import contradiction as contradiction
 from .datasets import load_movie_reviews as load_movie_reviews
 from .datasets import load_news_topics as load_news_topics
 from .datasets import load_plot_or_review as load_plot_or_review
-from .datasets import load_plots as load_plots
+from .corpora import load_plots as load_plots
 from .datasets import load_speech_paragraphs as load_speech_paragraphs
 from .datasets import load_speeches as load_speeches
-from .datasets import load_zh_news as load_zh_news
+from .corpora import load_zh_news as load_zh_news
 from .datasets import load_zh_reviews as load_zh_reviews
 from .datasets import split_of as split_of
 from .derived import Tokens as Tokens

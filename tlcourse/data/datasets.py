@@ -228,12 +228,6 @@ def load_news_topics() -> TextDataset:
     )
 
 
-def load_zh_news() -> list[list[str]]:
-    """Sentences of Chinese newspaper text (1998), segmented into words by its editors."""
-    lines = (fetch("zh_text") / "news_tagged.txt").read_text(encoding="utf8").splitlines()
-    # "迈向/v  充满/v": a word, a slash, a part of speech.
-    sentences = ([normalise(item.rpartition("/")[0]) for item in line.split()] for line in lines)
-    return [sentence for sentence in sentences if sentence]
 
 
 _PARTIES = ("democrat", "republican")
@@ -248,10 +242,6 @@ def load_movie_reviews() -> TextDataset:
     return build_dataset("movie_reviews", "en", pairs, ("rotten", "fresh"), keys)
 
 
-def load_plots() -> list[str]:
-    """Plot summaries of movies that are not in the test split."""
-    rows = [row for row in _movie_rows() if row["category"] == "plot"]
-    return [row["text"] for row in rows if split_of(row["movie_name"]) != "test"]
 
 
 def _movie_rows() -> list[dict[str, str]]:
@@ -265,8 +255,7 @@ def _movie_rows() -> list[dict[str, str]]:
 def load_speeches() -> TextDataset:
     """Convention speeches of 2012; 0 democrat, 1 republican. Split by speaker."""
     texts, labels, speakers = _speech_columns()
-    pairs = list(zip(texts, labels, strict=True))
-    return build_dataset("speeches", "en", pairs, _PARTIES, speakers)
+    return build_dataset("speeches", "en", [*zip(texts, labels)], _PARTIES, speakers)  # noqa: B905
 
 
 def _speech_columns() -> tuple[list[str], list[int], list[str]]:

@@ -71,7 +71,7 @@ def build(
     dataset, classes = as_dataset(data, language)
     check_count("max_words", max_words), check_count("max_length", max_length)
     check_count("seed", seed, 0)
-    check_kind("vectors", vectors, (KeyedVectors, type(None)))
+    check_kind("vectors", vectors, (KeyedVectors, type(None)), "KeyedVectors")
     vocabulary = Vocabulary.build(dataset.subset("train").tokens, max_words=max_words)
     task = encode_task(dataset.name, dataset, vocabulary, max_length, classes)
     if not len(task.splits["train"]):

@@ -19,10 +19,10 @@ from tlcourse.multitask.tasks import SUITE, load_suite
 from tlcourse.scores import interval, is_clear
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
+from tlcourse.widgets.cells import cell_of
 from tlcourse.widgets.controls import choice, menu, tick
 from tlcourse.widgets.curves import Chart, CurveExplorer, Knob, plus_minus
 from tlcourse.widgets.explorer import Explorer, Result
-from tlcourse.widgets.snippet import snippet
 
 _STEPS, _SEED = 200, 1000  # as long as recorded runs; with a seed that was not recorded
 _GAIN_STEPS, _COSINE_STEPS = range(0, _STEPS + 1, 40), range(0, _STEPS + 1, 20)
@@ -105,7 +105,7 @@ class TaskWeights(CurveExplorer):
         """Train with seed 0."""
         sizes, weights = _mix(tasks, weight)
         data = {"suite": _SUITE, "sizes": f"{sizes}", "weights": f"{weights}", "lam": f"{lam}"}
-        return snippet(train_together, data, temperature=temperature)
+        return cell_of(train_together, data, temperature=temperature)
 
 
 class WhoHelpsWhom(Explorer):
@@ -209,7 +209,7 @@ class WhoHelpsWhom(Explorer):
             "sizes": f"{ {target: n, helper: 1000} }  # leave {helper} out: alone",
             "first": f"{[helper] * (arm == 'in sequence')}  # trained before; [] is at once",
         }
-        return snippet(train_helped, data)
+        return cell_of(train_helped, data)
 
 
 class GradientConflict(Explorer):
@@ -297,4 +297,4 @@ class GradientConflict(Explorer):
     def code(self, tasks: str, step: int, pcgrad: bool) -> str:
         """Train with seed 0."""
         sizes, method = dict.fromkeys(tasks.split(" + "), 200), "PCGrad" if pcgrad else "weights"
-        return snippet(train_watched, {"suite": _SUITE, "sizes": f"{sizes}"}, method=method)
+        return cell_of(train_watched, {"suite": _SUITE, "sizes": f"{sizes}"}, method=method)

@@ -117,7 +117,7 @@ def build_suite(
             f"datasets must map names to labelled sets, at least one; got {shown(datasets)}"
         )
     check_count("max_words", max_words), check_count("max_length", max_length)
-    check_kind("vectors", vectors, (KeyedVectors, type(None)))
+    check_kind("vectors", vectors, (KeyedVectors, type(None)), "KeyedVectors")
     own = {name: as_dataset(data, language, name) for name, data in datasets.items()}
     words: dict[str, None] = {}
     for dataset, _ in own.values():

@@ -1,3 +1,4 @@
+from . import cells as cells
 from . import controls as controls
 from . import curves as curves
 from . import explorer as explorer
@@ -5,6 +6,7 @@ from . import figures as figures
 from . import live as live
 from . import panel as panel
 from . import quiz as quiz
+from . import snippets as snippets
 from . import stage as stage
 from . import tidying as tidying
 from .curves import Chart as Chart

@@ -95,16 +95,12 @@ class Chart:
         if self.steps:
             axes.set_xlim(-0.02 * self.steps, 1.02 * self.steps)
         elif self.ticks:
-            at = [self.place(x) for x in self.ticks]
             texts = self.ticks if isinstance(self.ticks, Mapping) else {}
-            if self.scale == "log":
-                axes.set_xscale("log")
-                axes.set_xlim(min(at) / 1.15, max(at) * 1.15)
-            else:
-                room = 0.3 if self.scale == "even" else 0.04 * (max(at) - min(at))
-                axes.set_xlim(min(at) - room, max(at) + room)
-            axes.set_xticks(at, [texts.get(x, f"{x:,}") for x in self.ticks])
-            axes.minorticks_off()
+            at = {self.place(x): texts.get(x, f"{x:,}") for x in self.ticks}
+            log, low, high = self.scale == "log", min(at), max(at)
+            room = 0.3 if self.scale == "even" else 0.04 * (high - low)
+            axes.set_xlim(*(low / 1.15, high * 1.15) if log else (low - room, high + room))
+            figures.number_ticks(axes, at, log)
         for text, value in self.levels.items():
             if isinstance(value, tuple):
                 mean, std = value

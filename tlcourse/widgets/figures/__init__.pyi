@@ -1,5 +1,4 @@
 from . import base as base
-from . import matrix as matrix
 from . import words as words
 from .base import COLOURS as COLOURS
 from .base import LOCK as LOCK
@@ -12,14 +11,14 @@ from .base import layer_stack as layer_stack
 from .base import legend as legend
 from .base import level as level
 from .base import live_line as live_line
+from .base import matrix_cells as matrix_cells
+from .base import matrix_frame as matrix_frame
 from .base import new_figure as new_figure
 from .base import number_ticks as number_ticks
 from .base import png as png
+from .base import ring_cell as ring_cell
 from .base import star as star
 from .base import tidy as tidy
-from .matrix import matrix_cells as matrix_cells
-from .matrix import matrix_frame as matrix_frame
-from .matrix import ring_cell as ring_cell
 from .words import cjk_font as cjk_font
 from .words import links as links
 from .words import plane as plane

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 
-def snippet(function: Callable, data: Mapping[str, str], **inline: Any) -> str:
+def cell_of(function: Callable, data: Mapping[str, str], **inline: Any) -> str:
     """A function's body as a cell of its own: what is shown is what the explorer runs.
 
     Parameters
