@@ -426,7 +426,7 @@ def test_methods_and_inputs_that_do_not_fit(folder, data):
     with pytest.raises(ValueError, match="the loss became"):
         bert.fine_tune(model, inputs, labels, steps=3, learning_rate=1e38, warmup=0.0)
     with pytest.raises(ValueError, match="at least 1 text"):
-        bert.encode(None, [], 8)
+        bert.encode(bert.load_tokenizer(folder), [], 8)
 
 
 # Looking inside.

@@ -243,7 +243,9 @@ def test_freezing_survives_momentum_and_decay():
         class_loss(model, TEXTS).backward()
         optimizer.step()
     assert all(torch.equal(old, model.get_parameter(name)) for name, old in before.items())
-    with pytest.raises(ValueError, match=r"each of frozen must be one of \('embedding', .* got 'top'"):
+    with pytest.raises(
+        ValueError, match=r"each of frozen must be one of \('embedding', .* got 'top'"
+    ):
         freeze(model, ("top",))
     with pytest.raises(ValueError, match="frozen must be a whole number, at least 0, at most 2"):
         freeze(model, 3)

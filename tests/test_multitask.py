@@ -235,7 +235,7 @@ def test_errors_say_what_came():
         ({"weights": {"a": 1.0}}, r"weights need \['b'\]"),
         ({"weights": {"a": -1.0, "b": 1.0}}, r"weights\['a'\] must be at least 0"),
         ({"weights": {"a": math.nan, "b": 1.0}}, r"weights\['a'\] must be at least 0, got nan"),
-        ({"weights": {"a": 1.0, "b": 1.0, "typo": 9}}, r"weights for \['typo'\], but the tasks"),
+        ({"weights": {"a": 1.0, "b": 1.0, "typo": 9}}, r"weights for \['typo'\], but there are"),
         ({"temperature": -1.0}, "temperature must be above 0"),
         ({"temperature": math.nan}, "temperature must be above 0"),
         ({"weights": {"a": 0.0, "b": 0.0}}, "at least 0 and not all 0"),
@@ -342,7 +342,7 @@ def test_best_grouping_of_many_tasks_is_exact_and_quick():
         assert best_grouping([*"abcdefgh"][:n], scores) == by_hand
     level = {group: dict.fromkeys(group, 0.5) for group in scored("abc")}
     assert best_grouping([*"abc"], level) == next(partitions([*"abc"])), "of equals the first"
-    names = "abcdefghijkl"
+    names = [*"abcdefghijkl"]
 
     class Counted(dict):
         looked = 0
