@@ -147,7 +147,9 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
         module = importlib.import_module(f"tlcourse.{name}")
         for item in _names(module):
             value = getattr(module, item)
-            if inspect.isclass(value) and issubclass(value, BaseException):
+            if inspect.isclass(value) and (
+                issubclass(value, BaseException) or "tlcourse" not in value.__module__
+            ):
                 continue
             if inspect.isclass(value):
                 for method in vars(value):
@@ -225,14 +227,14 @@ def _forms(value: Any) -> Iterator[str]:
         yield from ("got ()", "and ()", "shape ()")
     if isinstance(value, list):
         yield f"shape ({len(value)},)"
-    if hasattr(value, "shape"):
+    if getattr(value, "shape", None):
         yield str(tuple(value.shape))
         yield f", {value.shape[-1]})" if value.ndim else ""
         yield from (f"{value.shape[-1]} columns", f" {value.shape[-1]}:") if value.ndim else ()
         yield "NaN or infinity"
         if getattr(value, "ndim", 0) and not isinstance(value, str):
             yield str(np.unique(np.asarray(value))[:1].tolist())[:-1]
-    if isinstance(value, (list, tuple, set, dict)) or getattr(value, "ndim", 0):
+    if isinstance(value, (list, tuple, set, dict)) or getattr(value, "ndim", 0) > 0:
         yield from (f"got {len(value)}", f"{len(value)} ", f"and {len(value)}")
         yield "[]" if not len(value) else ""
     if isinstance(value, (list, tuple, set, np.ndarray)):
@@ -245,7 +247,7 @@ def _forms(value: Any) -> Iterator[str]:
         yield f"({len(value)},)"
     if isinstance(value, dict):
         for item in value.values():
-            if hasattr(item, "detach"):
+            if getattr(item, "ndim", 0) > 0:
                 yield from (f"got {len(item)}", f"got {int(np.min(np.asarray(item)))} …")
         yield from (repr(item)[:40] for item in value)
         yield from (repr(item)[:40] for item in value.values())

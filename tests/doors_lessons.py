@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -495,4 +496,104 @@ MORE: Table = {
     },
 }  # fmt: skip
 
-LESSONS: Table = {**FINETUNING, **MULTITASK, **BERT, **MORE}
+
+def grads():
+    """Two losses of one graph, and the parameters beneath."""
+    weight = torch.ones(3, requires_grad=True)
+    losses = {"a": weight.sum(), "b": (weight**2).sum()}
+    return {
+        "parts": free(losses).but(None, 3, "a", {}, {"a": 3}),
+        "parameters": free([weight]).but(None, 3, "x", [], [3]),
+    }
+
+
+@functools.cache
+def table_file():
+    place = Path(tempfile.mkdtemp()) / "own.csv"
+    rows = [f"a {word} film {row},{word}" for row in range(60) for word in ("good", "bad")]
+    place.write_text("\n".join(["text,label", *rows]), encoding="utf8")
+    return place
+
+
+REST: Table = {
+    "data.load_labelled": lambda: {
+        "place": free(table_file()).but(None, 3, ["a"], "no such file.csv"),
+        "text": free("text").but(None, 3, "no such column", ["text"]),
+        "label": free("label").but(None, 3, "no such column", ["label"]),
+        "pair": free(None).but(3, "no such column", ["label"]).called("no column"),
+        "language": choice("en"),
+        "encoding": free("utf8").but(None, 3, "klingon"),
+        "doubtful": choice("error"),
+        "limit": count(100).without(None),
+        "seed": seed(),
+    },
+    "mapping.classify_averages": lambda: {
+        "n": count(20, least=0, most=10**6), "seed": seed(), "arm": choice("Chinese only"),
+        "split": choice("test"), "pairs": count(30).but(10**6).without(None),
+        "data": free(None).but(3, "x"),
+    },
+    "finetuning.Encoded.batches": lambda: {
+        "self": free(own().texts), "size": count(2), "seed": seed(),
+    },
+    "finetuning.Encoded.to": lambda: {"self": free(own().texts), "device": choice("cpu")},
+    "finetuning.encode_task": lambda: {
+        "name": text("mine"), "dataset": made(reviews()), "vocabulary": made(own().task.vocabulary),
+        "max_length": count(5), "classes": free(None),
+    },
+    "finetuning.standard_embedding": lambda: {
+        "vocabulary": made(own().task.vocabulary), "centre": flag(), "seed": seed(),
+    },
+    "finetuning.initial_embedding": lambda: {
+        "task": made(own().task), "init": choice("random"), "seed": seed(),
+    },
+    "finetuning.build_model": lambda: {
+        "task": made(own().task), "init": choice("random"), "pretrained": flag(False),
+        "seed": seed(),
+    },
+    "multitask.Suite.sample": lambda: {
+        "self": free(two().clf.suite),
+        "sizes": free({"a": 4}).but(None, 3, "a", {}, {"typo": 4}, {"a": 0}, {"a": 10**6}, {"a": "4"}).called(
+            "names", "n must", "n ="
+        ),
+        "seed": seed(),
+    },
+    "multitask.Suite.source": lambda: {
+        "self": free(two().clf.suite), "names": texts(["a"]).but(["typo"]),
+    },
+    "multitask.Suite.check_names": lambda: {
+        "self": free(two().clf.suite), "names": texts(["a"]).but(["typo"]),
+    },
+    "multitask.task_gradients": grads,
+    "multitask.project_conflicts": grads,
+    "multitask.loss_parts": lambda: {
+        "means": free({"a": torch.tensor(1.0)}).but(None, 3, {}, {"b": torch.tensor(1.0)}).called("labels"),
+        "labels": free({"a": CLASSES}).but(None, 3, {}, {"b": CLASSES}),
+        "weights": free({"a": 1.0}).but(None, 3, {}, {"b": 1.0}),
+    },
+    "multitask.probe_gradients": lambda: {"model": made(two().clf.model), "probe": tasks()},
+    "multitask.train_tied": lambda: {
+        **run(),
+        "models": free({name: two().clf.model for name in "ab"}).but(
+            None, 3, "ab", {}, {"a": two().clf.model}, {"a": 3, "b": 3}
+        ).called("tasks"),
+        "tasks": tasks(),
+        "strength": number(0.1, -1),
+    },
+    "multitask.gain_matrix": lambda: {
+        "arm": choice("at once"), "n": count(50).but(3), "metric": choice("accuracy"),
+    },
+    "bert.encode_tags": lambda: {
+        "tokenizer": made(tokenizer()),
+        "texts": free([bert.tag_words([("good", "n")])]).but("x", None, 3, [3], []),
+        "max_length": count(8, least=3),
+    },
+    "bert.tag_words": lambda: {
+        "words": free([("good", "n")]).but("x", None, 3, [3], [("good",)], [(3, "n")]),
+    },
+    "bert.load_model": lambda: {
+        "kind": free(bert.BertMeanClassifier).but(None, 3, "BertModel"),
+        "name": free(folder()).but(None, 3, "no such name"), "scratch": flag(), "seed": seed(),
+    },
+}  # fmt: skip
+
+LESSONS: Table = {**FINETUNING, **MULTITASK, **BERT, **MORE, **REST}

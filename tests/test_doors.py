@@ -244,7 +244,7 @@ MAPPING: Table = {
     "mapping.fit": lambda: pairs() | {"method": choice("Procrustes"), "seed": seed()},
     "mapping.fit_gradient_descent": lambda: pairs() | {
         "steps": count(), "learning_rate": number(0.1, 0, -1), "seed": seed(),
-        "progress": free(None),
+        "progress": free(None), "device": choice("cpu"),
     },
     "mapping.fit_least_squares": lambda: pairs() | {"ridge": number(0.5, -1)},
     "mapping.fit_procrustes": pairs,
@@ -258,6 +258,7 @@ MAPPING: Table = {
         "learning_rate": number(0.1, 0, -1),
         "seed": seed(),
         "progress": free(None),
+        "device": choice("cpu"),
     },
     "mapping.hubness": lambda: {"ranked": ranked(), "candidates": count(4).but(3)},
     "mapping.load_bilingual": lambda: {

@@ -274,7 +274,7 @@ def test_errors_say_what_came():
         losses.mean_loss(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
     with pytest.raises(ValueError, match="needs a task with examples"):
         losses.loss_parts({}, {}, {})
-    with pytest.raises(ValueError, match=r"weights has nothing for \['a'\]"):
+    with pytest.raises(ValueError, match=r"weights need \['a'\] too"):
         losses.loss_parts({"a": torch.zeros(())}, {"a": torch.zeros(3)}, {"b": 1.0})
     with pytest.raises(ValueError, match="no task called 'items'"):
         _model({"items": 2})

@@ -11,7 +11,14 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from tlcourse.arguments import check_choice, check_count
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_kinds,
+    check_texts,
+    shown,
+)
 from tlcourse.data.datasets import SPLITS, split_of
 from tlcourse.data.sources import fetch
 from tlcourse.data.text import normalise
@@ -69,7 +76,10 @@ def tag_words(words: Sequence[tuple[str, str]]) -> TaggedText:
     characters: list[str] = []
     tags: list[str] = []
     before = ""
-    for word, tag in words:
+    for row, pair in enumerate(check_kind("words", words, (list, tuple), "(word, tag) pairs")):
+        if len(pair if isinstance(pair, (tuple, list)) else ()) != 2:
+            raise ValueError(f"words must be (word, tag); number {row} is {shown(pair)}")
+        word, tag = check_texts("words", pair)
         kind = ENTITY_KINDS.get(tag)
         for place, character in enumerate(word):
             first = place == 0 and not (tag == before == "nr")
@@ -100,8 +110,9 @@ def encode_tags(
         int64, shape (n, length): −100 at ``[CLS]``, ``[SEP]`` and padding.
     """
     room = check_count("max_length", max_length, 3) - 2
-    if isinstance(texts, TaggedText) or not all(isinstance(text, TaggedText) for text in texts):
-        raise TypeError("texts must be a list of TaggedText, as load_entities gives it")
+    check_kinds(tokenizer=(tokenizer, Tokenizer), texts=(texts, (list, tuple)))
+    for text in texts:
+        check_kind("each of texts", text, TaggedText, "a TaggedText, as load_entities gives it")
     if not len(texts):
         raise ValueError("texts needs at least 1 text, got 0")
     vocabulary, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id

@@ -162,6 +162,8 @@ def load_model(
     FileNotFoundError
         If there is no such checkpoint, or it has no weights.
     """
+    check_kind("kind", kind, type, "a class of transformers")
+    check_choice("scratch", scratch, (True, False)), check_count("seed", seed, 0)
     found, place = config_of(name)["model_type"], checkpoint_folder(name, weights=not scratch)
     wanted = getattr(getattr(kind, "config_class", None), "model_type", found)
     if found != wanted:

@@ -101,7 +101,7 @@ def _check_columns(path: Path, columns: Sequence[str], header: Sequence[str]) ->
         if (count := header.count(column)) > 1:
             raise ValueError(f"{path} has {count} columns {column!r}; rename one")
         if not count:
-            raise ValueError(f"{path} has no column {column!r}; it has {list(header)}")
+            raise ValueError(f"{path} has no column {column!r}; there are {list(header)}")
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> tuple[Rows, list[str] | None]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_count, check_kind, shown
+from tlcourse.arguments import check_choice, check_count, check_kind, shown
 from tlcourse.data.datasets import TextDataset
 from tlcourse.data.text import Vocabulary
 from tlcourse.embeddings.vectors import embedding_matrix, load_glove, load_vectors
@@ -105,6 +105,8 @@ def standard_embedding(
     for some in vectors:
         if not isinstance(some, KeyedVectors):
             raise TypeError(f"vectors must be KeyedVectors, got {shown(some)}")
+    check_kind("vocabulary", vocabulary, Vocabulary)
+    check_choice("centre", centre, (True, False)), check_count("seed", seed, 0)
     size = vectors[0].vector_size if vectors else 100
     E = np.random.default_rng(seed).normal(size=(len(vocabulary), size)).astype(np.float32)
     for some in vectors:
@@ -165,6 +167,7 @@ def build_model(
         If there is no such embedding, or no pretrained model for the task.
     """
     _check_init(task, init)
+    check_choice("pretrained", pretrained, (True, False)), check_count("seed", seed, 0)
     if pretrained and isinstance(init, KeyedVectors):
         raise ValueError("no pretrained model has vectors of your own; take pretrained=False")
     model = _fresh(task, initial_embedding(task, init, seed), (128, 64), seed)
@@ -236,7 +239,7 @@ def load_checkpoint(
 
 
 def _check_init(task: Task, init: str | KeyedVectors) -> None:
-    known = INITS[task.dataset.language]
+    known = INITS[check_kind("task", task, Task).dataset.language]
     if not isinstance(init, KeyedVectors) and not (isinstance(init, str) and init in known):
         raise ValueError(
             f"init must be one of {known} for {task.name}, or KeyedVectors; got {shown(init)}"

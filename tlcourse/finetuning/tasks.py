@@ -10,10 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from tlcourse.arguments import check_choice, check_kind, check_rows, check_text, check_texts, shown
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_kinds,
+    check_rows,
+    check_text,
+    check_texts,
+    shown,
+)
 from tlcourse.data.datasets import SPLITS, TextDataset, load_movie_reviews, load_zh_reviews
 from tlcourse.data.text import Vocabulary, tokenise
-from tlcourse.training import batches
+from tlcourse.training import batches, choose_device
 
 TASKS = {
     "zh_reviews": ("random", "own vectors", "mapped vectors"),
@@ -79,7 +88,8 @@ class Encoded:
 
     def to(self, device: torch.device | str) -> Encoded:
         """The same texts on a device."""
-        return self._each(lambda part: part.to(device))
+        place = choose_device(device)
+        return self._each(lambda part: part.to(place))
 
     def take(self, rows: torch.Tensor | np.ndarray | Sequence[int]) -> Encoded:
         """The chosen rows: their numbers, or a boolean mask of n entries."""
@@ -88,6 +98,7 @@ class Encoded:
 
     def batches(self, size: int, seed: int) -> Iterator[Encoded]:
         """One batch after the other, for ever, by an order of its own; every text once an epoch."""
+        check_count("size", size), check_count("seed", seed, 0)
         for rows in batches(len(self), size, torch.Generator().manual_seed(seed)):
             yield self.take(rows)
 
@@ -241,5 +252,7 @@ def encode_task(
     classes: Classes | None = None,
 ) -> Task:
     """A data set's three splits in the numbers of a vocabulary."""
+    check_text("name", name)
+    check_kinds(dataset=(dataset, TextDataset), vocabulary=(vocabulary, Vocabulary))
     task = Task(name, dataset, vocabulary, {}, max_length, classes or dataset.label_names)
     return replace(task, splits={name: task.encode(dataset.subset(name)) for name in SPLITS})

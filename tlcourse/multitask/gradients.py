@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchjd.aggregation import PCGrad
 
-from tlcourse.arguments import check_array, check_kind
+from tlcourse.arguments import check_array, check_kind, check_kinds
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.models import MultitaskModel
 from tlcourse.training import device_of
@@ -32,9 +32,13 @@ def task_gradients(
         The tasks' losses, scalars of one graph; the graph is kept.
     parameters : sequence of torch.Tensor
     """
-    if not parts or not len(parameters):
+    check_kinds(parts=(parts, Mapping), parameters=(parameters, (list, tuple)))
+    for name, given in (("parts", parts.values()), ("parameters", parameters)):
+        for item in given:
+            check_kind(f"each of {name}", item, torch.Tensor)
+    if not parts or not parameters:
         raise ValueError(
-            f"task_gradients needs at least one loss and one parameter that trains, got "
+            "parts needs at least one loss, and parameters one that trains; got "
             f"{len(parts)} and {len(parameters)}"
         )
     rows = []

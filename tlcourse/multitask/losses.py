@@ -109,12 +109,15 @@ def loss_parts(
     weights: Mapping[str, float],
 ) -> dict[str, torch.Tensor]:
     """Each task's part of L_mt, from its mean loss; their sum is L_mt."""
+    check_kinds(means=(means, Mapping), labels=(labels, Mapping), weights=(weights, Mapping))
     total = sum(len(item) for item in labels.values())
     if not means or not total:
-        raise ValueError(f"L_mt needs a task with examples; got the mean losses of {list(means)}")
+        raise ValueError(
+            f"means and labels need a task with examples; got {list(means)} and {list(labels)}"
+        )
     for name, given in (("labels", labels), ("weights", weights)):
         if missing := [task for task in means if task not in given]:
-            raise ValueError(f"{name} has nothing for {missing}; it has {list(given)}")
+            raise ValueError(f"{name} need {missing} too; there are {list(given)}")
     return {task: weights[task] * len(labels[task]) / total * means[task] for task in means}
 
 

@@ -57,7 +57,7 @@ class Suite:
 
     def sample(self, sizes: Mapping[str, int], seed: int) -> dict[str, Encoded]:
         """Labelled train texts: each task's number of them, evenly over its classes."""
-        self.check_names(list(sizes))
+        self.check_names(list(check_kind("sizes", sizes, Mapping)))
         return {name: self.tasks[name].sample(n, seed) for name, n in sizes.items()}
 
     def source(self, names: Sequence[str]) -> Encoded:
