@@ -16,15 +16,8 @@ Tell = Callable[[str], object]
 class Partial:
     """The file ``<name>.partial.jsonl``: a line about the code, then a line for each row.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    name : str
-        The sweep's.
-    names : sequence of str
-        The settings that tell a row from the others.
-    code : str
-        `code_of` the function that makes the rows.
+    ``names`` are the settings that tell a row from the others, ``code`` is `code_of` the function
+    that makes the rows.
     """
 
     def __init__(self, folder: Path, name: str, names: Sequence[str], code: str) -> None:
