@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from torchjd.aggregation import PCGrad
 
 from tlcourse.arguments import check_array
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tasks import Encoded, check_encoded, labels_of
 from tlcourse.models import MultitaskModel
 from tlcourse.training import device_of
 
@@ -74,10 +74,8 @@ def probe_gradients(model: MultitaskModel, probe: Mapping[str, Encoded]) -> torc
     model.eval()
     losses = {}
     for name, texts in probe.items():
-        texts = texts.to(device_of(model))
-        if texts.labels is None:
-            raise ValueError(f"the probe of {name!r} has no labels")
-        losses[name] = cross_entropy(model(*texts.inputs, name), texts.labels)
+        texts = check_encoded(f"probe[{name!r}]", texts).to(device_of(model))
+        losses[name] = cross_entropy(model(*texts.inputs, name), labels_of(name, texts))
     return task_gradients(losses, trunk_parameters(model))
 
 

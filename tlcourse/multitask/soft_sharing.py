@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from tlcourse.arguments import check_number
 from tlcourse.finetuning.layers import l2_sp, restricted
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tasks import Encoded, labels_of
 from tlcourse.models import LAYERS, MultitaskModel
 from tlcourse.training import History, Progress, check_settings, choose_device, train
 
@@ -61,8 +61,8 @@ def train_tied(
     """
     if len(models) != 2 or set(models) != set(tasks):
         raise ValueError(f"two tasks with a model each, got {list(models)} and {list(tasks)}")
-    if any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
-        raise ValueError("both tasks need labelled texts")
+    for task, texts in tasks.items():
+        labels_of(f"tasks[{task!r}]", texts)
     check_number("strength", strength, low=0)
     check_settings(learning_rate, steps=steps, batch_size=batch_size)
     device = choose_device(device)
@@ -75,8 +75,7 @@ def train_tied(
         for task, model in models.items():
             model.train()
             batch = next(draw[task])
-            assert batch.labels is not None
-            losses.append(cross_entropy(model(*batch.inputs, task), batch.labels))
+            losses.append(cross_entropy(model(*batch.inputs, task), labels_of(task, batch)))
         loss = torch.stack(losses).mean()
         return loss + strength * trunk_distance(one, other) if strength else loss
 

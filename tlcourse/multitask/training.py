@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torchjd.scalarization import UW
 
-from tlcourse.arguments import check_choice, check_labels, check_share
+from tlcourse.arguments import check_choice, check_labels, check_share, shown
 from tlcourse.finetuning.layers import layers_of, lowest_layers, restricted
 from tlcourse.finetuning.losses import mixture, next_word_loss
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tasks import Encoded, check_encoded, labels_of
 from tlcourse.models import MultitaskModel
 from tlcourse.multitask.gradients import project_conflicts, trunk_parameters
 from tlcourse.multitask.losses import (
@@ -43,7 +43,7 @@ def evaluate_tasks(model: MultitaskModel, texts: Mapping[str, Encoded]) -> dict[
     """Accuracy and macro-F1 of each task, as ``accuracy_<task>`` and ``macro_f1_<task>``."""
     found: dict[str, float] = {}
     for task, split in texts.items():
-        labels = _labels(split).cpu().numpy()
+        labels = labels_of(f"texts[{task!r}]", split).cpu().numpy()
         judged = scores(labels, predict(model, split.inputs, task=task).argmax(1))
         found |= {f"{metric}_{task}": value for metric, value in judged.items()}
     return found
@@ -125,17 +125,20 @@ def train_tasks(
         learning_rate, steps=steps, batch_size=batch_size, source_batch_size=source_batch_size
     )
     check_choice("method", method, BALANCING)
-    if not tasks or any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
-        raise ValueError(f"each task needs labelled texts, at least one task; got {list(tasks)}")
+    if not isinstance(tasks, Mapping) or not tasks:
+        raise ValueError(f"tasks must map at least one task to its texts, got {shown(tasks)}")
     if "pre" in tasks:
         raise ValueError("no task may be called 'pre', which is the language model's name")
-    if lam > 0 and (source is None or len(source) == 0):
-        raise ValueError("λ > 0 needs source texts")
+    if lam > 0 and source is None:
+        raise ValueError("λ > 0 needs source texts, got source None")
+    if source is not None:
+        check_encoded("source", source)
     if unknown := [task for task in tasks if task not in model.heads]:
         raise ValueError(f"the model has no head for {unknown}; it has {list(model.heads)}")
     for task, labelled in tasks.items():
         head = cast(nn.Linear, model.heads[task])
-        check_labels(f"labels of {task!r}", labelled.labels, head.out_features)
+        labels = labels_of(f"tasks[{task!r}]", labelled)
+        check_labels(f"labels of {task!r}", labels, head.out_features)
     if method == "uncertainty" and (temperature is not None or weights is not None):
         raise ValueError(
             "uncertainty weighting finds the weights and needs a batch of each task: leave "
@@ -175,7 +178,7 @@ def train_tasks(
         texts = _batch(tasks, [(name, next(draw[name])) for name in drawn])
         # From a pass of its own a task's gradient is several times cheaper.
         logits = _logits(model, texts, together=method != "PCGrad")
-        labels = {task: _labels(part) for task, part in texts.items()}
+        labels = {task: labels_of(task, part) for task, part in texts.items()}
         means = {task: mean_loss(logits[task], labels[task]) for task in logits}
         parts = loss_parts(means, labels, share)
         loss = torch.stack(list(parts.values())).sum()
@@ -237,9 +240,3 @@ def _logits(
         torch.cat([part.lengths for part in texts.values()]),
     ).split([len(part) for part in texts.values()])
     return {task: model.heads[task](part) for task, part in zip(texts, features, strict=True)}
-
-
-def _labels(texts: Encoded) -> torch.Tensor:
-    if texts.labels is None or len(texts) == 0:
-        raise ValueError(f"labelled texts are needed, at least one; got {len(texts)}")
-    return texts.labels
