@@ -94,7 +94,7 @@ def tune_reviews(
         trained, inputs = layers.above(model, inputs, below)
     history = bert.fine_tune(
         trained, inputs, torch.from_numpy(train.labels), steps=steps_for(labels),
-        learning_rate=learning_rate, warmup=warmup, seed=seed, progress=progress,
+        learning_rate=learning_rate, warmup=warmup, seed=seed, device="cpu", progress=progress,
     )  # fmt: skip
     spent = time.process_time() - start
     found = {"trainable": share, "loss": float(np.mean(history.loss[-10:])), "cpu_seconds": spent}
@@ -121,7 +121,7 @@ def _tuned(labels: int, frozen: int, learning_rate: float, seed: int) -> BertMea
     layers.freeze(model, frozen)
     bert.fine_tune(
         *layers.above(model, inputs, frozen), torch.from_numpy(train.labels),
-        steps=steps_for(labels), learning_rate=learning_rate, seed=seed,
+        steps=steps_for(labels), learning_rate=learning_rate, seed=seed, device="cpu",
     )  # fmt: skip
     return model
 
@@ -158,7 +158,7 @@ def second_task(
     inputs = bert.encode(tokenizer, train.texts, NEWS_LENGTH)
     bert.fine_tune(
         *layers.above(model, inputs, frozen), torch.from_numpy(train.labels), steps=steps,
-        learning_rate=RATES[1] if frozen else RATES[0], seed=seed,
+        learning_rate=RATES[1] if frozen else RATES[0], seed=seed, device="cpu",
     )  # fmt: skip
     judged = news.subset("test").sample(200, 0)
     texts = bert.encode(tokenizer, judged.texts, NEWS_LENGTH)

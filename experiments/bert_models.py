@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from transformers import BertConfig, BertForPreTraining, BertTokenizer
+from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerBase
 
 from experiments.engine import versions, write
 from tlcourse.bert.masking import (
@@ -131,7 +131,7 @@ def _launched(accelerator: Accelerator) -> str:
 def new_model(
     shape: dict[str, Any],
     documents: Documents,
-    tokenizer: BertTokenizer,
+    tokenizer: PreTrainedTokenizerBase,
     vectors: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> BertForPreTraining:
@@ -143,7 +143,7 @@ def new_model(
         For `transformers.BertConfig`.
     documents : Documents
         Where frequencies and vectors come from.
-    tokenizer : transformers.BertTokenizer
+    tokenizer : transformers.PreTrainedTokenizerBase
     vectors : dict, optional
         How to train Word2Vec vectors to start the embedding from; random ones if left out.
     seed : int
@@ -167,7 +167,7 @@ def new_model(
 
 
 def mlm_by_place(
-    model: BertForPreTraining, documents: Documents, tokenizer: BertTokenizer
+    model: BertForPreTraining, documents: Documents, tokenizer: PreTrainedTokenizerBase
 ) -> list[float]:
     """MLM loss at the first 64 places of long validation texts, and at those behind them."""
     torch.manual_seed(0)
@@ -205,7 +205,7 @@ def pairs_by_length(documents: Documents, judged: Sequence[dict[str, torch.Tenso
     return round(float((guessed == wanted[rows]).mean()), 4)
 
 
-def tuned_accuracy(model: BertForPreTraining, tokenizer: BertTokenizer) -> float:
+def tuned_accuracy(model: BertForPreTraining, tokenizer: PreTrainedTokenizerBase) -> float:
     """Accuracy on validation reviews once the encoder is tuned on 200 labels, mean of 3 draws.
 
     What a checkpoint of the pretraining is worth for a task that it was not trained for.
@@ -222,14 +222,17 @@ def tuned_accuracy(model: BertForPreTraining, tokenizer: BertTokenizer) -> float
         classifier.bert.load_state_dict(model.bert.state_dict(), strict=False)  # no pooler
         fine_tune(
             classifier, encode(tokenizer, train.texts, TUNED["max_length"]),
-            torch.from_numpy(train.labels), steps=50, learning_rate=1e-3, seed=seed,
+            torch.from_numpy(train.labels), steps=50, learning_rate=1e-3, seed=seed, device="cpu",
         )  # fmt: skip
         right.append((predict(classifier, texts).argmax(1) == judged.labels).mean())
     return round(float(np.mean(right)), 4)
 
 
 def save(
-    model: BertForPreTraining, tokenizer: BertTokenizer, about: dict[str, Any], target: Path
+    model: BertForPreTraining,
+    tokenizer: PreTrainedTokenizerBase,
+    about: dict[str, Any],
+    target: Path,
 ) -> None:
     """Write a model's folder, in half precision, whole or not at all."""
     unfinished = target.with_name(target.name + ".tmp")

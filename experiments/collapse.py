@@ -13,7 +13,7 @@ from experiments.engine import Sweep
 from tlcourse.finetuning.losses import distance_loss
 from tlcourse.finetuning.tasks import Encoded, load_task
 from tlcourse.models import Encoder
-from tlcourse.training import Progress, Stream, batches, check_finite
+from tlcourse.training import Progress, Stream, train
 
 POSITIONS = ("same position", "next word")
 LOSSES = ("distance, as written", "distance, target detached", "cross-entropy")
@@ -59,34 +59,30 @@ def pretraining_losses(
     encoder.embedding.weight.requires_grad_(trainable)
     trained = [p for p in [*encoder.parameters(), *head.parameters()] if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=1e-2)
-    draw = batches(len(texts), 16, torch.Generator().manual_seed(seed))
+    draw = texts.batches(16, seed)
     words = held_out.ids[:100][held_out.ids[:100] > 0]  # running text: frequent words count more
     shift = int(target == "next word")
     curves: dict[str, list[float]] = {"std": [], "loss": [], "cosine": []}
-    for step in range(steps + 1):
-        batch = texts.take(next(draw))
-        states = encoder(batch.ids)
-        length = batch.ids.shape[1]
-        real = batch.ids[:, shift:] > 0
-        found, wanted = states[:, : length - shift][real], batch.ids[:, shift:][real]
+
+    def loss_of(step: int) -> torch.Tensor:
+        ids = next(draw).ids
+        states, length = encoder(ids), ids.shape[1]
+        real = ids[:, shift:] > 0
+        found, wanted = states[:, : length - shift][real], ids[:, shift:][real]
         if loss == "cross-entropy":
             value = cross_entropy(head(found), wanted)
         else:
             value = distance_loss(found, encoder.embedding(wanted), detach=loss != LOSSES[0])
-        check_finite(value.item(), step)
         if step % EVERY == 0:
             with torch.no_grad():
                 E = encoder.embedding(words)
-                one, other = E[:-1], E[1:]
-                pairs = cosine_similarity(one, other)[words[:-1] != words[1:]]
+                pairs = cosine_similarity(E[:-1], E[1:])[words[:-1] != words[1:]]
             curves["std"].append(float(E.std(0).mean()))
             curves["loss"].append(value.item())
             curves["cosine"].append(float(pairs.mean()))
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        if progress is not None:
-            progress(step / steps)
+        return value
+
+    train(loss_of, optimizer, steps=steps + 1, clip=(), progress=progress)
     with torch.no_grad():
         states, E = encoder(held_out.ids[:100]), encoder.embedding(held_out.ids[:100])
         copy = cosine_similarity(states, E, dim=-1)[held_out.ids[:100] > 0].mean()

@@ -57,6 +57,7 @@ def conflict(
     train_tasks(
         model, texts, steps=STEPS, learning_rate=RATE, method=method, seed=seed,
         check_at=checkpoints(COSINE_CHECKS), on_check=check, progress=progress,
+        device="cpu",
     )  # fmt: skip
     found = evaluate_tasks(model, splits(suite, names, "test"))
     mean = sum(found[f"accuracy_{name}"] for name in names) / len(names)
@@ -79,15 +80,15 @@ def soft_sharing(strength: float, n: int, seed: int) -> dict[str, float]:
     suite = load_suite()
     texts = suite.sample({"chinese": n, "movies": HELPER_LABELS}, seed)
     models = {name: build_multitask(suite, [name], seed) for name in texts}
-    distances = train_tied(
-        models, texts, strength=strength, steps=STEPS, learning_rate=RATE, seed=seed
+    history = train_tied(
+        models, texts, strength=strength, steps=STEPS, learning_rate=RATE, seed=seed, device="cpu"
     )
     judged = [evaluate_tasks(models[name], splits(suite, [name], "test")) for name in models]
     scores = judged[0] | judged[1]
     return {
         "accuracy": scores["accuracy_chinese"],
         "accuracy_movies": scores["accuracy_movies"],
-        "distance": distances[-1],
+        "distance": history.checks[-1]["distance"],
     }
 
 

@@ -13,7 +13,8 @@ from experiments.finetuning import ARMS
 from tlcourse.data.datasets import TextDataset
 from tlcourse.embeddings.vectors import document_averages, load_vectors
 from tlcourse.finetuning.domains import DOMAINS, domain_rows, instance_weights
-from tlcourse.finetuning.tasks import Encoded, Task, build_model, load_task
+from tlcourse.finetuning.start import build_model
+from tlcourse.finetuning.tasks import Encoded, Task, load_task
 from tlcourse.finetuning.tuning import evaluate, source_loss, tune
 
 POOLS = ("target only", "source only", "plain pooling", "weighted pooling")
@@ -31,7 +32,7 @@ def across_domains(source: str, seed: int, n: int = 500) -> dict[str, float]:
     task = load_task()
     model = build_model(task, seed=seed)
     labelled = task.encode(_reviews(source, "train").sample(n, seed))
-    tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed)
+    tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed, device="cpu")
     return {
         target: evaluate(model, task.encode(_reviews(target, "test")))["accuracy"]
         for target in DOMAINS
@@ -58,7 +59,7 @@ def pooling(target: str, method: str, seed: int, n: int = 50) -> dict[str, float
         weights = np.concatenate([np.ones(n), instance_weights(source, unlabelled)])
         labelled = replace(labelled, weights=torch.as_tensor(weights, dtype=torch.float32))
     model = build_model(task, seed=seed)
-    tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed)
+    tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed, device="cpu")
     return {"accuracy": evaluate(model, task.encode(_reviews(target, "test")))["accuracy"]}
 
 
@@ -111,7 +112,8 @@ def targets(
     rows = np.random.default_rng(seed).permutation(len(train))[:n]
     tune(
         model, train.take(rows), steps=150, learning_rate=3e-3, seed=seed,
-        source=task.splits["train"], source_batch_size=8, **options,
+        source=task.splits["train"], source_batch_size=8, device="cpu",
+        **options,
     )  # fmt: skip
     judged = relabelled(task, target, split, seed)
     return {

@@ -9,8 +9,9 @@ import numpy as np
 
 from experiments.engine import Settings, Sweep
 from tlcourse.finetuning.layers import count_parameters
-from tlcourse.finetuning.tasks import TASKS, build_model, load_task
-from tlcourse.finetuning.tuning import PENALTIES, evaluate, source_loss, tune
+from tlcourse.finetuning.start import build_model
+from tlcourse.finetuning.tasks import TASKS, load_task
+from tlcourse.finetuning.tuning import evaluate, source_loss, tune
 from tlcourse.models import LAYERS
 from tlcourse.training import Progress
 
@@ -26,14 +27,14 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "gradual unfreezing": {"gradual": True},
     "discriminative rates": {"factor": 2.6},
     "all three (ULMFiT)": {"rate": "slanted triangular", "gradual": True, "factor": 2.6},
-    "L2-SP, α = 0.001": {"penalty": "L2-SP", "strength": 0.001},
-    "L2-SP, α = 0.01": {"penalty": "L2-SP", "strength": 0.01},
-    "L2-SP, α = 0.1": {"penalty": "L2-SP", "strength": 0.1},
+    "L2-SP, α = 0.001": {"l2_sp": 0.001},
+    "L2-SP, α = 0.01": {"l2_sp": 0.01},
+    "L2-SP, α = 0.1": {"l2_sp": 0.1},
 }
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "scratch": {"pretrained": False},
-    "frozen": {"layers": ()},
+    "frozen": {"frozen": LAYERS},
     "fine-tuned": {},
     "joint": {"lam": 0.5},
 }
@@ -109,13 +110,14 @@ def adapt(
         check_at=[steps * point // checks for point in range(checks + 1)] if checks else (),
         on_check=check,
         progress=progress,
+        device="cpu",
         **options,
     )
-    counted, layers = count_parameters(model), options.get("layers", LAYERS)
+    counted, frozen = count_parameters(model), options.get("frozen", ())
     found: dict[str, float | str] = {
         **evaluate(model, data.splits[split]),
         "pre": source_loss(model, held_out, 200),
-        "trainable": sum(size for layer, (size, _) in counted.items() if layer in layers),
+        "trainable": sum(counted[layer][0] for layer in LAYERS if layer not in frozen),
     }
     for name in ("accuracy", "pre"):
         if checks:
@@ -144,8 +146,8 @@ def freeze_and_tune(
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {tuple(SCHEDULES)}, got {schedule!r}")
     frozen = {"embedding": embedding, "lower": lower, "upper": upper}
-    layers = tuple(layer for layer in LAYERS if not frozen[layer])
-    return adapt(n, seed, init="random", layers=layers, progress=progress, **SCHEDULES[schedule])
+    names = tuple(layer for layer in LAYERS if frozen[layer])
+    return adapt(n, seed, init="random", frozen=names, progress=progress, **SCHEDULES[schedule])
 
 
 def labels_needed(
@@ -175,7 +177,7 @@ def orders(order: str, seed: int, steps: int = 400, n: int = 200) -> dict[str, f
     model = build_model(data, "random", pretrained=False, seed=seed)
     labelled, texts = data.sample(n, seed), data.splits["train"]
     options = {"steps": steps, "learning_rate": 3e-3, "seed": seed, "source": texts}
-    options["source_batch_size"] = 8
+    options |= {"source_batch_size": 8, "device": "cpu"}
     if order == "pretrain, then fine-tune":
         tune(model, None, lam=1.0, **options)  # type: ignore[arg-type]
     pretrained_loss = source_loss(model, data.splits["validation"], 200)
@@ -189,7 +191,8 @@ def orders(order: str, seed: int, steps: int = 400, n: int = 200) -> dict[str, f
 
 def penalty_strength(penalty: str, strength: float, n: int, seed: int) -> dict[str, float | str]:
     """`adapt` with R(w) as weight decay or L2-SP."""
-    return adapt(n, seed, init="random", penalty=penalty, strength=strength)
+    options: dict[str, Any] = {"l2_sp" if penalty == "L2-SP" else "weight_decay": strength}
+    return adapt(n, seed, init="random", **options)
 
 
 def _worth_running(row: Settings) -> bool:
@@ -245,6 +248,10 @@ SWEEPS = (
         "penalty_strength",
         "R(w) as weight decay and as L2-SP, by strength and labels",
         penalty_strength,
-        {"penalty": PENALTIES[1:], "strength": (0.0001, 0.001, 0.01, 0.1, 1.0), "n": (200,)},
+        {
+            "penalty": ("weight decay", "L2-SP"),
+            "strength": (0.0001, 0.001, 0.01, 0.1, 1.0),
+            "n": (200,),
+        },
     ),
 )

@@ -64,7 +64,7 @@ def helper_gain(
     sizes = {target: n} if arm == "alone" else {target: n, helper: helper_labels}
     model, texts = build_multitask(suite, list(sizes), seed), suite.sample(sizes, seed)
     share = 0.5 if arm == "in sequence" else 1.0
-    options: dict[str, Any] = {"steps": steps, "learning_rate": RATE, "seed": seed}
+    options: dict[str, Any] = {"steps": steps, "learning_rate": RATE, "seed": seed, "device": "cpu"}
     if arm == "in sequence":
         train_tasks(
             model, {helper: texts.pop(helper)}, **options,

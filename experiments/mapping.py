@@ -12,9 +12,9 @@ from tlcourse.data.corpora import load_corpus
 from tlcourse.data.sources import content_digest
 from tlcourse.embeddings.vectors import load_vectors, save_vectors
 from tlcourse.embeddings.word2vec import train_word2vec
-from tlcourse.mapping.crosslingual import ARMS, MODELS, classify_averages, classify_lstm, fit_lambda
+from tlcourse.mapping.crosslingual import ARMS, classify_averages, classify_lstm, fit_lambda
 from tlcourse.mapping.linear_map import (
-    METHODS,
+    MAP_METHODS,
     NORMALISATIONS,
     LinearMap,
     fit,
@@ -89,13 +89,14 @@ def rotation(method: str, noise: float, pairs: int, seed: int) -> dict[str, floa
 
 def zero_label(model: str, arm: str, n: int, seed: int) -> dict[str, float]:
     """Chinese reviews judged with n Chinese labels, with or without English knowledge."""
-    classify = classify_averages if model == "averages" else classify_lstm
-    return classify(n, seed, arm)
+    if model == "LSTM":
+        return classify_lstm(n, seed, arm, device="cpu")
+    return classify_averages(n, seed, arm)
 
 
 def map_lambda(lam: float, n: int, seed: int) -> dict[str, float]:
     """The map fitted by λ L_pre + (1 − λ) L_trans, judged as classifier and as dictionary."""
-    return fit_lambda(lam, n, seed)[1]
+    return fit_lambda(lam, n, seed, device="cpu")[1]
 
 
 def _has_labels(row: Settings) -> bool:
@@ -109,7 +110,7 @@ SWEEPS = (
         map_pairs,
         {
             "normalisation": NORMALISATIONS,
-            "method": METHODS,
+            "method": MAP_METHODS,
             "pairs": (25, 50, 100, 200, 500, 1000, 2000, 3500),
         },
     ),
@@ -139,7 +140,11 @@ SWEEPS = (
         "zero_label",
         "Chinese reviews: English knowledge through the map, against Chinese labels alone",
         zero_label,
-        {"model": MODELS, "arm": ARMS, "n": (0, 20, 50, 100, 200, 500, 1000, 2000, 5000)},
+        {
+            "model": ("averages", "LSTM"),
+            "arm": ARMS,
+            "n": (0, 20, 50, 100, 200, 500, 1000, 2000, 5000),
+        },
         keep=_has_labels,
     ),
     Sweep(

@@ -11,13 +11,8 @@ from typing import Any
 
 from experiments import bert_models
 from experiments.engine import versions, write
-from tlcourse.finetuning.tasks import (
-    TASKS,
-    build_model,
-    checkpoint_path,
-    load_task,
-    save_checkpoint,
-)
+from tlcourse.finetuning.start import build_model, checkpoint_path, save_checkpoint
+from tlcourse.finetuning.tasks import TASKS, load_task
 from tlcourse.finetuning.tuning import source_loss, tune
 from tlcourse.training import Progress
 
@@ -61,7 +56,7 @@ def make(name: str, folder: Path | None = None, progress: Progress | None = None
         model, None, steps=steps, lam=1.0, source=source, progress=progress,
         check_at=[*range(0, steps, max(steps // 20, 1)), steps],
         on_check=lambda: {"loss": round(source_loss(model, task.splits["validation"]), 4)},
-        **options,
+        device="cpu", **options,
     )  # fmt: skip
     path = save_checkpoint(model, task, init, folder)
     about = {

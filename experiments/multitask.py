@@ -86,13 +86,13 @@ def together(
     history = train_tasks(
         model, suite.sample(sizes, seed), steps=STEPS, learning_rate=RATE, lam=lam, seed=seed,
         source=suite.source(names) if lam else None, source_batch_size=8, progress=progress,
-        **options,
+        device="cpu", **options,
     )  # fmt: skip
     found: dict[str, float | str] = {**evaluate_tasks(model, splits(suite, names, "test"))}
     validation = evaluate_tasks(model, splits(suite, names, "validation"))
     for name in names:
         found[f"validation_{name}"] = validation[f"accuracy_{name}"]
-    found["weights"] = numbers(history.weights)
+    found["weights"] = numbers(list(history.weights.values()))
     return found
 
 

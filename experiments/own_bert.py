@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertForTokenClassification, BertTokenizer
+from transformers import BertForTokenClassification, PreTrainedTokenizerBase
 
 from experiments.bert import judged_scores, steps_for
 from experiments.bert_models import DROPOUT, NAME, SHAPE, VECTORS, new_model
@@ -40,7 +40,7 @@ def _reviews() -> TextDataset:
 
 
 @lru_cache(maxsize=1)
-def tokenizer() -> BertTokenizer:
+def tokenizer() -> PreTrainedTokenizerBase:
     """The own BERT's."""
     return bert.load_tokenizer(NAME)
 
@@ -105,7 +105,7 @@ def _tuned(
     layers.freeze(model, frozen)
     bert.fine_tune(
         *layers.above(model, inputs, frozen), labels,
-        steps=steps, learning_rate=learning_rate, seed=seed, progress=progress,
+        steps=steps, learning_rate=learning_rate, seed=seed, device="cpu", progress=progress,
     )  # fmt: skip
     return model
 
@@ -216,7 +216,7 @@ def first_steps(
     tenths = range(0, steps + 1, steps // 10)
     history = pretrain(
         model, _documents("train"), tokenizer(), stages=[(steps, 8, 48)],
-        learning_rate=learning_rate, warmup=20, seed=seed, check_at=tenths,
+        learning_rate=learning_rate, warmup=20, seed=seed, device="cpu", check_at=tenths,
         on_check=lambda step: pretraining_scores(model, _masked()), progress=progress,
     )  # fmt: skip
     last = history.checks[-1]

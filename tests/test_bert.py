@@ -244,6 +244,16 @@ def test_an_interrupted_pretraining_goes_on_as_if_nothing_had_been(tokenizer, tm
         assert torch.equal(value, dict(again.named_parameters())[name])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_pretraining_on_a_cuda_device(tokenizer, tmp_path):
+    state = tmp_path / "state.safetensors"
+    for steps in (6, 8):  # the second goes on from the first's state
+        model, history = _pretrained(tokenizer, steps, device="auto", state=state, keep_every=2)
+    assert model.device.type == "cuda"
+    assert len(history.loss) == 8
+    assert all(map(math.isfinite, history.loss))
+
+
 LAUNCHERS = {  # accelerate's own launcher starts several processes on GPUs only
     1: ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1",
         "--mixed_precision", "bf16", "--dynamo_backend", "no"],

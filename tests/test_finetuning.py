@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from tlcourse.data.own import from_csv
 from tlcourse.data.text import Vocabulary
-from tlcourse.finetuning import tasks
+from tlcourse.finetuning import start, tasks
 from tlcourse.finetuning.domains import DOMAINS, domain_of, instance_weights
 from tlcourse.finetuning.layers import (
     count_parameters,
+    freeze,
     l2_sp,
     parameter_groups,
-    set_trainable,
-    slanted_triangular,
     squared_norm,
     unfrozen_layers,
+    weights_of,
 )
 from tlcourse.finetuning.losses import (
     class_loss,
@@ -33,7 +33,7 @@ from tlcourse.finetuning.losses import (
     next_word_loss,
 )
 from tlcourse.finetuning.tasks import Encoded
-from tlcourse.finetuning.tuning import evaluate, source_loss, tune
+from tlcourse.finetuning.tuning import evaluate, slanted_triangular, source_loss, tune
 from tlcourse.models import LAYERS, Encoder, TransferModel, last_state, masked_mean
 from tlcourse.training import Cancelled, predict
 
@@ -113,7 +113,7 @@ def test_thread_count_does_not_change_a_reported_number():
     some = task.splits["validation"].take(range(40))
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        model = tasks.build_model(task)
+        model = start.build_model(task)
         probabilities = predict(model, (some.ids, some.lengths))
         found.append([source_loss(model, some), *probabilities[:, 1]])
     torch.set_num_threads(1)
@@ -150,13 +150,13 @@ def test_lambda_at_its_ends():
     model = make_model()
     before = weights(model, "lm_head")
     history = tune(model, TEXTS, lam=0.0, **QUICK)
-    assert history.loss == history.fine
-    assert all(math.isnan(value) for value in history.pre)
+    assert history.loss == history.parts["fine"]
+    assert "pre" not in history.parts
     assert all(torch.equal(old, new) for old, new in zip(before.values(), weights(model, "lm_head").values(), strict=True))  # fmt: skip
     model = make_model()
     before = weights(model, "head")
     history = tune(model, TEXTS, lam=1.0, **QUICK)
-    assert history.loss == history.pre
+    assert history.loss == history.parts["pre"]
     assert all(torch.equal(old, new) for old, new in zip(before.values(), weights(model, "head").values(), strict=True))  # fmt: skip
 
 
@@ -215,19 +215,18 @@ def test_the_articles_loss_collapses_and_the_repairs_do_not():
 # What trains.
 
 
-@pytest.mark.parametrize("layers", [(), ("upper",), ("embedding",), ("lower", "upper"), LAYERS])
+@pytest.mark.parametrize("frozen", [(), ("upper",), ("embedding",), 1, LAYERS])
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"gradual": True, "factor": 2.6}, {"penalty": "L2-SP", "strength": 0.1}, {"lam": 0.5}],
+    "options", [{}, {"gradual": True, "factor": 2.6}, {"l2_sp": 0.1}, {"lam": 0.5}]
 )
-def test_frozen_parameters_are_bit_identical(layers, options):
+def test_frozen_parameters_are_bit_identical(frozen, options):
     model = make_model()
     tune(model, TEXTS, **QUICK)  # gradients lie in their buffers
     before = weights(model)
-    tune(model, TEXTS, layers=layers, **{**QUICK, **options})
+    tune(model, TEXTS, frozen=frozen, **{**QUICK, **options})
+    names = ("embedding", "lower") if frozen == 1 else frozen
     for name, old in before.items():
-        frozen = name.startswith("encoder.") and name.split(".")[1] not in layers
-        if frozen:
+        if name.startswith("encoder.") and name.split(".")[1] in names:
             assert torch.equal(old, model.get_parameter(name)), name
         elif name.startswith("head"):
             assert not torch.equal(old, model.get_parameter(name)), name
@@ -238,19 +237,21 @@ def test_freezing_survives_momentum_and_decay():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     for step in range(6):
         if step == 3:
-            set_trainable(model, ("upper",))
+            freeze(model, 1)
             before = weights(model, "encoder.lower")
         optimizer.zero_grad(set_to_none=False)
         class_loss(model, TEXTS).backward()
         optimizer.step()
     assert all(torch.equal(old, model.get_parameter(name)) for name, old in before.items())
-    with pytest.raises(ValueError, match="no shared layer 'top'"):
-        set_trainable(model, ("top",))
+    with pytest.raises(ValueError, match=r"layer must be one of \('embedding', .* got 'top'"):
+        freeze(model, ("top",))
+    with pytest.raises(ValueError, match="frozen must be a whole number, at least 0, at most 2"):
+        freeze(model, 3)
 
 
 def test_parameters_are_counted():
     model = make_model()
-    set_trainable(model, ("upper",))
+    freeze(model, 1)
     counts = count_parameters(model)
     assert counts["embedding"] == (WORDS * 6, False)
     assert counts["upper"] == (4 * 4 * (5 + 4 + 2), True)
@@ -260,7 +261,11 @@ def test_parameters_are_counted():
 def test_discriminative_rates_cover_every_parameter_once():
     model = make_model()
     groups = parameter_groups(model, 0.01)
-    assert [group["lr"] for group in groups] == pytest.approx([0.01 / 2.6**k for k in range(4)])
+    rates = sorted((group["lr"] for group in groups), reverse=True)
+    assert rates == pytest.approx([0.01 / 2.6**k for k in range(4)])
+    rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert rate_of[id(model.head.weight)] == rate_of[id(model.lm_head.weight)] == 0.01
+    assert rate_of[id(model.encoder.embedding.weight)] == pytest.approx(0.01 / 2.6**3)
     inside = [id(p) for group in groups for p in group["params"]]
     assert sorted(inside) == sorted(id(p) for p in model.parameters())
 
@@ -279,18 +284,33 @@ def test_schedules(steps):
 
 def test_penalties():
     model = make_model()
-    start = {name: value.detach().clone() for name, value in model.encoder.named_parameters()}
-    assert l2_sp(model.encoder, start).item() == 0
-    squares = sum(float(value.square().sum()) for value in start.values())
+    begun = weights_of(model.encoder)
+    assert l2_sp(model.encoder, begun).item() == 0
+    squares = sum(float(value.square().sum()) for value in begun.values())
     assert squared_norm(model.encoder).item() == pytest.approx(squares, rel=1e-5)
     with torch.no_grad():
         model.encoder.upper.weight_hh_l0.add_(0.1)
-    l2_sp(model.encoder, start).backward()
+    l2_sp(model.encoder, begun).backward()
     gradient = model.encoder.upper.weight_hh_l0.grad
     assert torch.allclose(gradient, torch.full_like(gradient, 0.2), atol=1e-6)
     assert model.head.weight.grad is None
-    set_trainable(model, ())
+    freeze(model, LAYERS)
     assert squared_norm(model.encoder).item() == 0
+
+
+def test_l2_sp_of_any_module():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    begun = weights_of(net)
+    with torch.no_grad():
+        net[0].weight.add_(0.5)
+        net[2].bias.sub_(2.0)
+    assert l2_sp(net, begun).item() == pytest.approx(6 * 0.25 + 2 * 4, rel=1e-5)
+    del begun["2.bias"]  # a new head has no start
+    assert l2_sp(net, begun).item() == pytest.approx(1.5, rel=1e-5)
+    net[0].weight.requires_grad_(False)
+    assert l2_sp(net, begun).item() == 0
+    with pytest.raises(ValueError, match="start must have the names of the module's weights"):
+        l2_sp(net, {"weight": torch.zeros(1)})
 
 
 def test_l2_sp_stays_nearer_to_the_start():
@@ -303,8 +323,8 @@ def test_l2_sp_stays_nearer_to_the_start():
         )
 
     free = moved()
-    assert moved(penalty="L2-SP", strength=1.0) < 0.7 * free
-    assert moved(penalty="weight decay", strength=1.0) > free
+    assert moved(l2_sp=1.0) < 0.7 * free
+    assert moved(weight_decay=1.0) > free
 
 
 # The run as a whole.
@@ -313,7 +333,7 @@ def test_l2_sp_stays_nearer_to_the_start():
 def test_same_seed_same_run_and_the_labelled_batches_do_not_depend_on_lambda():
     runs = [tune(make_model(), TEXTS, lam=lam, seed=3, **QUICK) for lam in (0.5, 0.5, 0.0)]
     assert runs[0] == runs[1]
-    assert runs[0].fine[0] == pytest.approx(runs[2].fine[0])
+    assert runs[0].parts["fine"][0] == pytest.approx(runs[2].parts["fine"][0])
     assert tune(make_model(), TEXTS, seed=4, **QUICK).loss != runs[2].loss
 
 
@@ -347,8 +367,10 @@ def test_a_loss_that_is_no_number_stops_the_run(value):
         ({"lam": 1.5}, "between 0 and 1, got 1.5"),
         ({"lam": -0.1}, "between 0 and 1"),
         ({"rate": "cosine"}, "rate must be one of"),
-        ({"penalty": "L1"}, "penalty must be one of"),
-        ({"layers": ("top",)}, "no shared layer"),
+        ({"l2_sp": math.nan}, "l2_sp must be at least 0"),
+        ({"frozen": ("top",)}, "layer must be one of"),
+        ({"frozen": 3}, "frozen must be a whole number"),
+        ({"device": "gpu"}, "device must be 'auto' or a device of torch"),
         ({"lam": 0.5, "source": None}, "needs source texts"),
     ],
 )
@@ -360,7 +382,7 @@ def test_bad_settings(options, message):
 def test_labels_are_asked_for():
     with pytest.raises(ValueError, match="needs labelled"):
         tune(make_model(), None, **QUICK)
-    assert len(tune(make_model(), None, lam=1.0, **QUICK).pre) == 6
+    assert len(tune(make_model(), None, lam=1.0, **QUICK).parts["pre"]) == 6
 
 
 # Tasks and checkpoints.
@@ -370,12 +392,12 @@ def test_labels_are_asked_for():
 def test_every_task_has_its_pretrained_models(name):
     task = tasks.load_task(name)
     for init in tasks.TASKS[name]:
-        E = tasks.initial_embedding(task, init)
+        E = start.initial_embedding(task, init)
         assert E.shape[0] == len(task.vocabulary)
         assert not E[0].any()
         assert 0.5 < E[1:].std() < 1.5
-        fresh, trained = (tasks.build_model(task, init, pretrained) for pretrained in (False, True))
-        path = tasks.checkpoint_path(name, init)
+        fresh, trained = (start.build_model(task, init, pretrained) for pretrained in (False, True))
+        path = start.checkpoint_path(name, init)
         curve = json.loads(path.with_suffix(".json").read_text())["validation_loss"]
         told = curve[-1]["loss"]
         assert source_loss(trained, task.splits["validation"]) == pytest.approx(told, abs=0.01)
@@ -385,26 +407,26 @@ def test_every_task_has_its_pretrained_models(name):
 
 def test_checkpoint_errors(tmp_path, monkeypatch):
     task = tasks.load_task()
-    model = tasks.build_model(task, "random")
-    monkeypatch.setattr(tasks, "data_dir", lambda: tmp_path)
+    model = start.build_model(task, "random")
+    monkeypatch.setattr(start, "data_dir", lambda: tmp_path)
     with pytest.raises(FileNotFoundError, match="tlcourse pretrain zh_reviews-random"):
-        tasks.build_model(task, "random")
-    tasks.save_checkpoint(model, task, "random", None)
-    again = tasks.build_model(task, "random", seed=5)
+        start.build_model(task, "random")
+    start.save_checkpoint(model, task, "random", None)
+    again = start.build_model(task, "random", seed=5)
     assert torch.allclose(again.lm_head.weight, model.lm_head.weight, atol=1e-3)
     assert not torch.equal(again.head.weight, model.head.weight)
-    path = tasks.checkpoint_path("zh_reviews", "own vectors")
-    path.write_bytes(tasks.checkpoint_path("zh_reviews", "random").read_bytes())
+    path = start.checkpoint_path("zh_reviews", "own vectors")
+    path.write_bytes(start.checkpoint_path("zh_reviews", "random").read_bytes())
     other = tasks.load_task("movie_reviews")
-    tasks.checkpoint_path("movie_reviews", "random").write_bytes(path.read_bytes())
+    start.checkpoint_path("movie_reviews", "random").write_bytes(path.read_bytes())
     with pytest.raises(ValueError, match="another vocabulary"):
-        tasks.build_model(other, "random")
+        start.build_model(other, "random")
     model.other = torch.nn.Linear(1, 1)
-    tasks.save_checkpoint(model, task, "random", None)
+    start.save_checkpoint(model, task, "random", None)
     with pytest.raises(ValueError, match="does not fit"):
-        tasks.build_model(task, "random")
+        start.build_model(task, "random")
     with pytest.raises(ValueError, match="init must be one of"):
-        tasks.build_model(task, "GloVe")
+        start.build_model(task, "GloVe")
     with pytest.raises(ValueError, match="task must be one of"):
         tasks.load_task("tweets")
 
@@ -485,21 +507,21 @@ def test_threads_tune_as_if_alone_and_leave_torchs_state_as_it_was():
 
 def test_making_a_model_leaves_torchs_state_as_it_was():
     task = tasks.load_task()
-    one = tasks.build_model(task, "random", False, seed=4)
+    one = start.build_model(task, "random", False, seed=4)
     before = torch.get_rng_state()
     torch.rand(3)
     between = torch.get_rng_state()
-    other = tasks.build_model(task, "random", False, seed=4)
+    other = start.build_model(task, "random", False, seed=4)
     assert torch.equal(torch.get_rng_state(), between)
     assert not torch.equal(before, between)
     assert torch.equal(one.head.weight, other.head.weight)
 
 
-@pytest.mark.parametrize("options", [{}, {"gradual": True}, {"layers": ("lower", "upper")}])
+@pytest.mark.parametrize("options", [{}, {"gradual": True}, {"frozen": ("embedding",)}])
 def test_what_was_frozen_stays_frozen(options):
     model = make_model()
     tune(model, TEXTS, **QUICK)  # gradients lie in their buffers
-    set_trainable(model, ("upper",))
+    freeze(model, ("embedding", "lower"))
     model.encoder.upper.bias_hh_l0.requires_grad_(False)
     asked = {name: p.requires_grad for name, p in model.named_parameters()}
     before = weights(model)
@@ -513,7 +535,7 @@ def test_what_was_frozen_stays_frozen(options):
 def test_layers_are_chosen_for_one_run():
     model = make_model()
     with pytest.raises(Cancelled):
-        tune(model, TEXTS, layers=(), progress=_stop, **QUICK)
+        tune(model, TEXTS, frozen=LAYERS, progress=_stop, **QUICK)
     assert all(p.requires_grad for p in model.parameters())
     before = weights(model)
     tune(model, TEXTS, **QUICK)
@@ -537,8 +559,8 @@ def test_a_model_that_is_frozen_as_a_whole_is_refused():
         ({"steps": 0}, "steps must be a whole number, at least 1"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"source_batch_size": -1}, "source_batch_size must be"),
-        ({"penalty": "L2-SP", "strength": -5}, "strength must be at least 0, got -5"),
-        ({"strength": 1}, "strength 1 needs a penalty"),
+        ({"l2_sp": -5}, "l2_sp must be at least 0, got -5"),
+        ({"weight_decay": -1}, "weight_decay must be at least 0"),
         ({"factor": -2}, "factor must be above 0"),
     ],
 )
@@ -562,7 +584,7 @@ def test_schedules_say_where_they_end():
     with pytest.raises(TypeError, match="lam must be a number"):
         mixture(torch.tensor(1.0), torch.tensor(2.0), "0.5")
     with pytest.raises(TypeError, match=r"write \('upper',\)"):
-        set_trainable(make_model(), "upper")
+        freeze(make_model(), "upper")
 
 
 def test_texts_that_do_not_fit():
@@ -612,18 +634,109 @@ def test_a_task_of_ones_own_has_a_model(tmp_path):
     (tmp_path / "own.csv").write_text("\n".join(["text,label", *rows]))
     dataset = from_csv(tmp_path / "own.csv")
     task = tasks.encode_task("mine", dataset, Vocabulary.build(dataset.tokens))
-    model = tasks.build_model(task, "random", pretrained=False)
+    model = start.build_model(task, "random", pretrained=False)
     assert evaluate(model, task.splits["train"])["accuracy"] > 0
     vectors = KeyedVectors(7)
     vectors.add_vectors(["fine", "dull"], np.eye(2, 7, dtype=np.float32))
-    E = tasks.initial_embedding(task, vectors)
+    E = start.initial_embedding(task, vectors)
     assert E.shape == (len(task.vocabulary), 7)
     fine = (vectors["fine"] - vectors.vectors.mean(0)) / vectors.vectors.std()
     assert E[task.vocabulary.index["fine"]] == pytest.approx(fine)
-    assert tasks.build_model(task, vectors, pretrained=False).encoder.embedding.embedding_dim == 7
+    assert start.build_model(task, vectors, pretrained=False).encoder.embedding.embedding_dim == 7
     with pytest.raises(ValueError, match=r"init must be one of .* for mine, or KeyedVectors"):
-        tasks.build_model(task, "mapped vectors", pretrained=False)
+        start.build_model(task, "mapped vectors", pretrained=False)
     with pytest.raises(ValueError, match="take pretrained=False"):
-        tasks.build_model(task, vectors)
+        start.build_model(task, vectors)
     with pytest.raises(FileNotFoundError, match="take pretrained=False"):
-        tasks.build_model(task, "random")
+        start.build_model(task, "random")
+
+
+def _own(n=40):
+    texts = [f"a {'fine' if i % 2 else 'dull'} film number {i}" for i in range(n)]
+    return texts, ["good" if i % 2 else "bad" for i in range(n)]
+
+
+@pytest.mark.parametrize("names", [("bad", "good"), (3, 7)])
+def test_a_model_for_texts_of_ones_own(names):
+    texts, words = _own()
+    labels = [names[word == "good"] for word in words]
+    vectors = KeyedVectors(7)
+    vectors.add_vectors(["fine", "dull"], np.eye(2, 7, dtype=np.float32))
+    model, task = start.build(texts, labels, vectors=vectors, hidden=(12, 8))
+    assert task.classes == names
+    assert len(task.splits["train"]) == 40
+    assert model.encoder.embedding.weight.shape == (len(task.vocabulary), 7)
+    plain = task.encode(["one more film", "and another film of some length"])
+    assert plain.labels is None
+    movies = tasks.load_task("movie_reviews").dataset
+    with pytest.raises(
+        ValueError, match=r"texts must have the classes .* got \('rotten'"
+    ):
+        task.encode(movies)
+    embedding = model.encoder.embedding.weight.clone()
+    history = tune(
+        model, task.encode(texts, labels), source=plain, lam=0.5, frozen=("embedding",),
+        steps=60, learning_rate=0.02, device="cpu",
+    )  # fmt: skip
+    assert history.loss[-1] < history.loss[0]
+    assert torch.equal(model.encoder.embedding.weight, embedding)
+    new = task.encode(["a fine play", "a dull play"], [names[1], names[0]])
+    assert new.labels.tolist() == [1, 0]
+    assert evaluate(model, new)["accuracy"] == 1
+    assert predict(model, new.inputs).argmax(1).tolist() == [1, 0]
+    assert source_loss(model, plain) > 0
+
+
+def test_a_data_set_of_ones_own_keeps_its_splits():
+    movies = tasks.load_task("movie_reviews").dataset
+    some = movies.take(range(0, 1200, 3))
+    model, task = start.build(some, max_words=300, max_length=20)
+    assert task.classes == ("rotten", "fresh")
+    assert len(task.vocabulary) == 302
+    assert len(task.splits["train"]) == (some.split == "train").sum()
+    tune(model, task.sample(40, 0), steps=2, device="cpu")
+    assert 0 <= evaluate(model, task.splits["test"])["accuracy"] <= 1
+
+
+def test_a_pretrained_model_of_ones_own_is_kept_and_found_again(tmp_path):
+    model, task = start.build(*_own())
+    start.save_checkpoint(model, task, "mine", tmp_path)
+    again, _ = start.build(*_own(), seed=3)
+    start.load_checkpoint(again, task, "mine", tmp_path)
+    assert torch.allclose(again.lm_head.weight, model.lm_head.weight, atol=1e-3)
+
+
+def test_labels_of_ones_own_are_checked():
+    texts, labels = _own(4)
+    _, task = start.build(texts, labels)
+    assert tasks.class_numbers(np.array([1, 0]), ("bad", "good")).tolist() == [1, 0]
+    assert tasks.class_numbers(pd.Series(["good", "bad"]), ("bad", "good")).tolist() == [1, 0]
+    assert tasks.class_numbers(torch.tensor([7, 3]), (3, 7)).tolist() == [1, 0]
+    fail = [
+        (lambda: start.build(texts[0], labels), TypeError, "texts must be a sequence of texts"),
+        (lambda: start.build(texts, "good"), TypeError, "labels must be a sequence, one a text"),
+        (lambda: start.build(texts), ValueError, "labels must have 4 entries, .* got 0"),
+        (lambda: start.build(texts, labels[:3]), ValueError, "labels must have 4 entries"),
+        (lambda: start.build(texts, [1, "a", 1, 2]), TypeError, "all names or all whole numbers"),
+        (lambda: start.build(texts, [0.5] * 4), TypeError, "all names or all whole numbers"),
+        (lambda: start.build(texts, [1] * 4), ValueError, "at least two classes"),
+        (lambda: start.build([], []), ValueError, "texts needs at least 1 text"),
+        (lambda: start.build(texts, labels, language="fr"), ValueError, "language must be one of"),
+        (lambda: start.build(texts, labels, max_words=0), ValueError, "max_words must be"),
+        (
+            lambda: start.build(texts, labels, vectors={"a": [1]}),
+            TypeError,
+            "vectors must be Keyed",
+        ),
+        (
+            lambda: task.encode(texts, ["good", "bad", "fair", "bad"]),
+            ValueError,
+            "labels must be am",
+        ),
+        (lambda: task.encode(texts, labels[:3]), ValueError, r"labels must have shape \(4,\)"),
+        (lambda: tasks.class_numbers([0, 7], (3, 7)), ValueError, r"among \(3, 7\), got \[0\]"),
+        (lambda: tasks.as_dataset(texts), TypeError, r"data must be a TextDataset or \(texts, lab"),
+    ]
+    for call, error, words in fail:
+        with pytest.raises(error, match=words):
+            call()

@@ -22,6 +22,7 @@ from tlcourse.mapping.spaces import (
     map_vectors,
     translate,
 )
+from tlcourse.scores import binary_scores
 
 SEEDS = st.integers(0, 10_000)
 
@@ -101,8 +102,8 @@ def test_ridge_lies_between():
 
 def test_gradient_descent_reaches_least_squares():
     X, Y = _pairs(1, n=200)
-    found, losses = mapping.fit_gradient_descent(X, Y, steps=800, learning_rate=0.02)
-    assert losses[-1] < losses[0]
+    found, history = mapping.fit_gradient_descent(X, Y, steps=800, learning_rate=0.02)
+    assert history.loss[-1] < history.loss[0]
     assert np.allclose(found.W, mapping.fit_least_squares(X, Y).W, atol=5e-3)
 
 
@@ -130,13 +131,15 @@ def test_joint_loss_equals_its_formula():
     )
     lam, bias = 0.3, 0.2
     # One step of 1e-12 leaves W at its start, so the first loss can be computed by hand.
-    found, losses = mapping.fit_transfer(
+    found, history = mapping.fit_transfer(
         X, Y, docs, labels, head, bias, lam=lam, steps=1, learning_rate=1e-12
     )
     pre = np.square(found(X) - Y).sum(axis=1).mean()
     p = 1 / (1 + np.exp(-(found(docs) @ head + bias)))
     trans = -np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p))
-    assert losses[0] == pytest.approx(lam * pre + (1 - lam) * trans, rel=1e-5)
+    assert history.loss[0] == pytest.approx(lam * pre + (1 - lam) * trans, rel=1e-5)
+    assert history.parts["pre"] == [pytest.approx(pre, rel=1e-5)]
+    assert history.parts["trans"] == [pytest.approx(trans, rel=1e-5)]
 
 
 def test_errors_name_the_fault():
@@ -281,7 +284,7 @@ def test_refinement_runs_and_stays_orthogonal():
     assert np.allclose(found.W.T @ found.W, np.eye(10), atol=1e-4)
 
 
-@pytest.mark.parametrize("method", mapping.METHODS)
+@pytest.mark.parametrize("method", mapping.MAP_METHODS)
 def test_pairs_are_taken_from_numpy_torch_pandas_and_lists_alike(method):
     import pandas as pd
     import torch
@@ -296,7 +299,7 @@ def test_pairs_are_taken_from_numpy_torch_pandas_and_lists_alike(method):
     assert np.isfinite(whole.W).all()
 
 
-@pytest.mark.parametrize("method", mapping.METHODS)
+@pytest.mark.parametrize("method", mapping.MAP_METHODS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_no_method_takes_nan(method, bad):
     X, Y = _pairs(0)
@@ -485,9 +488,9 @@ def test_bad_calls_across_languages_say_what_came():
             call()
 
 
-def test_judge_asks_for_both_classes_and_finite_scores():
+def test_binary_scores_ask_for_both_classes_and_finite_scores():
     labels, positive = np.array([0, 1, 1]), np.array([0.1, 0.9, 0.4])
-    assert crosslingual.judge(labels.tolist(), positive.tolist(), 0.3)["accuracy"] == 1
+    assert binary_scores(labels.tolist(), positive.tolist(), 0.3)["accuracy"] == 1
     fail = [
         ((labels[:2], positive, 0.5), "labels must have 3 entries"),
         ((2 * labels - 1, positive, 0.5), "labels must be class numbers"),
@@ -498,4 +501,4 @@ def test_judge_asks_for_both_classes_and_finite_scores():
     ]
     for given_, words in fail:
         with pytest.raises(ValueError, match=words):
-            crosslingual.judge(*given_)
+            binary_scores(*given_)

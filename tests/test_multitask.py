@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gensim.models.keyedvectors import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
@@ -17,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from tlcourse import multitask, recorded
 from tlcourse.data.own import from_csv
 from tlcourse.finetuning import domains
-from tlcourse.finetuning.layers import set_trainable
+from tlcourse.finetuning.layers import freeze
 from tlcourse.finetuning.losses import next_word_loss
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.finetuning.tuning import tune
@@ -110,14 +111,14 @@ def _pcgrad(gradients, orders):
 @pytest.mark.parametrize("seed", range(5))
 def test_pcgrad_equals_its_definition(tasks, seed):
     generator = np.random.default_rng(seed)
-    gradients = generator.normal(size=(tasks, 7))
+    drawn = generator.normal(size=(tasks, 7))
     theta = torch.zeros(7, dtype=torch.float64, requires_grad=True)
-    parts = {str(t): theta @ torch.tensor(row) for t, row in enumerate(gradients)}
+    parts = {str(t): theta @ torch.tensor(row) for t, row in enumerate(drawn)}
     torch.manual_seed(seed)
     orders = [torch.randperm(tasks).tolist() for _ in range(tasks)]
     torch.manual_seed(seed)
     gradients.project_conflicts(parts, [theta])
-    assert theta.grad.numpy() == pytest.approx(_pcgrad(gradients, orders))
+    assert theta.grad.numpy() == pytest.approx(_pcgrad(drawn, orders))
 
 
 def test_pcgrad_without_conflict_is_the_plain_sum():
@@ -147,7 +148,7 @@ def test_a_step_with_pcgrad_is_the_projected_one(lam):
         reference = copy.deepcopy(model)
         multitask.train_tasks(model, opposite, method=method, source=TASKS["b"], **options)
         trunks[method] = torch.cat([w.detach().flatten() for w in model.encoder.parameters()])
-    set_trainable(reference, LAYERS[1:])
+    freeze(reference, ("embedding",))
     parts = [
         (1 - lam) / 2 * cross_entropy(reference(t.ids, t.lengths, name), t.labels)
         for name, t in opposite.items()
@@ -176,9 +177,9 @@ def test_one_task_is_lesson_3s_fine_tuning_bit_for_bit(lam):
     single.load_state_dict({k.replace("heads.a", "head"): v for k, v in many.state_dict().items()})
     options = {**OPTIONS, "lam": lam, "source": TASKS["b"], "source_batch_size": 3, "seed": 4}
     one = multitask.train_tasks(many, {"a": TASKS["a"]}, **options)
-    other = tune(single, TASKS["a"], layers=LAYERS[1:], **options)
+    other = tune(single, TASKS["a"], frozen=("embedding",), **options)
     assert one.loss == other.loss
-    assert one.tasks["a"] == other.fine
+    assert one.parts["a"] == other.parts["fine"]
     for name, weight in many.state_dict().items():
         assert torch.equal(weight, single.state_dict()[name.replace("heads.a", "head")]), name
 
@@ -197,7 +198,7 @@ def test_sampling_follows_its_probabilities():
     )
     # Two batches a step: a task is missing with probability (1 − p)².
     for name, p in wanted.items():
-        missing = np.isnan(history.tasks[name]).mean()
+        missing = np.isnan(history.parts[name]).mean()
         assert missing == pytest.approx((1 - p) ** 2, abs=0.07)
 
 
@@ -212,8 +213,8 @@ def test_every_task_trains_and_weights_count():
             assert moved == (task == name), "a task of weight 0 leaves its head alone"
         assert torch.equal(model.encoder.embedding.weight, before["encoder.embedding.weight"])
     history = multitask.train_tasks(_model(CLASSES), TASKS, method="uncertainty", **OPTIONS)
-    assert np.mean(history.weights) == pytest.approx(1)
-    assert history.weights[0] != history.weights[1]
+    assert np.mean(list(history.weights.values())) == pytest.approx(1)
+    assert history.weights["a"] != history.weights["b"]
 
 
 def test_uncertainty_weights_follow_the_noise():
@@ -226,7 +227,7 @@ def test_uncertainty_weights_follow_the_noise():
         {"easy": clear, "noisy": noisy},
         steps=300, learning_rate=0.02, batch_size=8, method="uncertainty",
     )  # fmt: skip
-    assert history.weights[0] > 1.5 * history.weights[1]
+    assert history.weights["easy"] > 1.5 * history.weights["noisy"]
 
 
 def test_errors_say_what_came():
@@ -244,7 +245,7 @@ def test_errors_say_what_came():
         ({"lam": 0.5}, "needs source texts"),
         ({"method": "uncertainty", "temperature": 1.0}, "leave weights and temperature out"),
         ({"method": "uncertainty", "weights": CLASSES}, "leave weights and temperature out"),
-        ({"method": "PCGrad", "layers": ()}, "layers is empty"),
+        ({"method": "PCGrad", "frozen": LAYERS}, "all of them are frozen"),
     ]
     for options, words in fail:
         with pytest.raises(ValueError, match=words):
@@ -288,7 +289,7 @@ def test_tied_trunks_come_nearer_with_strength():
     for strength in (0.0, 0.1, 10.0):
         models = {name: _model({name: CLASSES[name]}) for name in TASKS}
         options = {**OPTIONS, "steps": 40, "strength": strength}
-        found.append(soft_sharing.train_tied(models, TASKS, **options)[-1])
+        found.append(soft_sharing.train_tied(models, TASKS, **options).checks[-1]["distance"])
         measured = soft_sharing.trunk_distance(*models.values()).item()
         assert measured == pytest.approx(found[-1])
     assert found[0] > found[1] > found[2] > 0
@@ -519,8 +520,51 @@ def test_your_own_sets_become_tasks(tmp_path):
     multitask.train_tasks(model, texts, steps=25, learning_rate=0.01)
     judged = {"own": suite.tasks["own"].splits["train"]}
     assert multitask.evaluate_tasks(model, judged)["accuracy_own"] > 0.8
-    with pytest.raises(ValueError, match="at least one labelled set"):
+    with pytest.raises(ValueError, match="labelled sets, at least one; got"):
         build_suite({})
+
+
+def test_several_sets_of_ones_own_by_one_call():
+    films = [f"a {'fine' if i % 2 else 'dull'} film number {i}" for i in range(30)]
+    news = [("shares rose", "the match was lost", "a new law")[i % 3] for i in range(30)]
+    data = {
+        "films": (films, ["good" if i % 2 else "bad" for i in range(30)]),
+        "news": (news, [(10, 20, 30)[i % 3] for i in range(30)]),
+    }
+    vectors = KeyedVectors(6)
+    known = ["fine", "dull", "shares", "match", "law"]
+    vectors.add_vectors(known, np.eye(5, 6, dtype=np.float32))
+    found = multitask.train(
+        data, vectors=vectors, weights={"films": 2.0, "news": 1.0}, temperature=2, lam=0.2,
+        steps=80, learning_rate=0.02, device="cpu",
+    )  # fmt: skip
+    assert found.suite.embedding.shape[1] == 6
+    assert found.predict(["a fine play", "a dull play"], "films").tolist() == ["good", "bad"]
+    assert found.predict(["shares rose", "the match"], "news").tolist() == [10, 20]
+    assert found.probabilities(["shares rose"], "news").shape == (1, 3)
+    assert found.scores(films, data["films"][1], "films")["accuracy"] > 0.9
+    assert len(found.history.loss) == len(found.history.parts["pre"]) == 80
+    assert found.history.weights == pytest.approx({"films": 4 / 3, "news": 2 / 3})
+    with pytest.raises(ValueError, match=r"names must be some of \('films', 'news'\)"):
+        found.predict(["x"], "sports")
+    for bad, error, words in (
+        ({}, ValueError, "at least one"),
+        ({"films": films}, TypeError, "TextDataset or"),
+        ({"pre": data["films"]}, ValueError, "no task may be called 'pre'"),
+    ):
+        with pytest.raises(error, match=words):
+            multitask.train(bad, vectors=vectors)
+    with pytest.raises(TypeError, match="vectors must be KeyedVectors"):
+        multitask.train(data, vectors={"fine": [1.0]})
+
+
+def test_the_courses_suite_is_such_a_call():
+    small = {name: SUITE[name]() for name in ("news", "plots")}
+    found = multitask.train(small, steps=2, device="cpu")
+    suite = load_suite()
+    assert found.suite.tasks["news"].classes == suite.tasks["news"].classes
+    row, there = (s.vocabulary.index["film"] for s in (found.suite, suite))
+    assert np.array_equal(found.suite.embedding[row], suite.embedding[there])
 
 
 # What the lesson claims, over the recorded runs.
@@ -558,7 +602,7 @@ def test_gain_matrix_is_paired():
 # Threads, frozen parameters, and settings that do not fit.
 
 
-@pytest.mark.parametrize("method", multitask.training.METHODS)
+@pytest.mark.parametrize("method", multitask.BALANCING)
 def test_a_run_between_two_steps_changes_nothing(method):
     def run(seed, **options):
         return multitask.train_tasks(
@@ -585,7 +629,7 @@ def test_a_run_of_tied_trunks_between_two_steps_changes_nothing():
 
 def test_what_was_frozen_stays_frozen_in_train_tasks():
     model = _model(CLASSES)
-    set_trainable(model, ("upper",))
+    freeze(model, 1)
     asked = {name: p.requires_grad for name, p in model.named_parameters()}
     before = copy.deepcopy(model.state_dict())
     multitask.train_tasks(model, TASKS, **OPTIONS)
@@ -598,8 +642,8 @@ def test_what_was_frozen_stays_frozen_in_train_tasks():
             multitask.train_tasks(
                 _model(CLASSES).requires_grad_(False), TASKS, method=method, **OPTIONS
             )
-    set_trainable(model, ())
-    with pytest.raises(ValueError, match="layers is empty, or they are frozen"):
+    freeze(model, LAYERS)
+    with pytest.raises(ValueError, match="all of them are frozen"):
         multitask.train_tasks(model, TASKS, method="PCGrad", **OPTIONS)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tlcourse import training
 from tlcourse.models import LSTMClassifier, last_state, masked_mean
+from tlcourse.scores import scores
 
 
 def _model(seed=0):
@@ -49,19 +51,19 @@ def test_masked_mean():
     assert masked_mean(states, torch.tensor([0])).item() == 0
 
 
-def test_fit_learns_and_is_repeatable():
+def test_a_classifier_learns_and_is_repeatable():
     ids, lengths, labels = _data(200)
     runs = []
     for _ in range(2):
         model = _model()
-        history = training.fit(
+        history = training.train_classifier(
             model, (ids, lengths), labels, epochs=15, learning_rate=0.02, seed=1,
-            on_epoch=lambda epoch, m=model: training.scores(labels.numpy(), training.predict(m, (ids, lengths)).argmax(1)),
+            on_epoch=lambda m=model: scores(labels.numpy(), training.predict(m, (ids, lengths)).argmax(1)),
         )  # fmt: skip
         runs.append(history)
     assert runs[0].loss == runs[1].loss
-    assert len(runs[0].accuracy) == 15
-    assert runs[0].accuracy[-1] > 0.85
+    assert [check["step"] for check in runs[0].checks] == [7 * epoch for epoch in range(1, 16)]
+    assert runs[0].checks[-1]["accuracy"] > 0.85
     assert runs[0].loss[-1] < runs[0].loss[0]
 
 
@@ -69,7 +71,9 @@ def test_frozen_embedding_stays_bit_identical():
     ids, lengths, labels = _data()
     model = _model()
     before = model.embedding.weight.clone()
-    training.fit(model, (ids, lengths), labels, epochs=2, learning_rate=0.1, weight_decay=0.1)
+    training.train_classifier(
+        model, (ids, lengths), labels, epochs=2, learning_rate=0.1, weight_decay=0.1
+    )
     assert torch.equal(before, model.embedding.weight)
 
 
@@ -80,7 +84,7 @@ def test_nan_stops_with_step_and_cause():
     model = _model()
     model.head.weight.data.fill_(float("inf"))
     with pytest.raises(ValueError, match="at step 0, before any update: the inputs, or the weig"):
-        training.fit(model, (ids, lengths), labels, epochs=1, learning_rate=0.1)
+        training.train_classifier(model, (ids, lengths), labels, epochs=1, learning_rate=0.1)
 
 
 def test_cancel_and_bad_input():
@@ -90,9 +94,11 @@ def test_cancel_and_bad_input():
         raise training.Cancelled
 
     with pytest.raises(training.Cancelled):
-        training.fit(_model(), (ids, lengths), labels, epochs=1, learning_rate=0.1, progress=stop)
+        training.train_classifier(
+            _model(), (ids, lengths), labels, epochs=1, learning_rate=0.1, progress=stop
+        )
     with pytest.raises(ValueError, match="same number of rows"):
-        training.fit(_model(), (ids, lengths), labels[:3], epochs=1, learning_rate=0.1)
+        training.train_classifier(_model(), (ids, lengths), labels[:3], epochs=1, learning_rate=0.1)
 
 
 # Streams of random numbers.
@@ -100,7 +106,7 @@ def test_cancel_and_bad_input():
 
 def _fitted(seed, **options):
     ids, lengths, labels = _data(60)
-    return training.fit(
+    return training.train_classifier(
         _model(), (ids, lengths), labels, epochs=3, learning_rate=0.02, seed=seed, **options
     ).loss
 
@@ -160,31 +166,26 @@ def test_threads_train_as_if_alone():
 def test_settings_out_of_range(change, words):
     ids, lengths, labels = _data()
     with pytest.raises(ValueError, match=words):
-        training.fit(
+        training.train_classifier(
             _model(), (ids, lengths), labels, **{"epochs": 1, "learning_rate": 0.1, **change}
         )
 
 
-def test_fit_says_what_is_wrong_with_inputs_labels_or_model():
+def test_a_classifier_says_what_is_wrong_with_inputs_labels_or_model():
     ids, lengths, labels = _data()
     options = {"epochs": 1, "learning_rate": 0.1}
     with pytest.raises(ValueError, match="labels must be class numbers 0 … 1"):
-        training.fit(_model(), (ids, lengths), labels + 1, **options)
+        training.train_classifier(_model(), (ids, lengths), labels + 1, **options)
     with pytest.raises(ValueError, match=r"ids must be word numbers 0 … 19, got .* 99"):
-        training.fit(_model(), (ids.clamp(max=5) + 94, lengths), labels, **options)
+        training.train_classifier(_model(), (ids.clamp(max=5) + 94, lengths), labels, **options)
     frozen = _model().requires_grad_(False)
     with pytest.raises(ValueError, match="nothing trains"):
-        training.fit(frozen, (ids, lengths), labels, **options)
+        training.train_classifier(frozen, (ids, lengths), labels, **options)
     linear, X = torch.nn.Linear(3, 2), torch.full((40, 3), float("nan"))
     with pytest.raises(ValueError, match=r"inputs\[0\] must be finite"):
-        training.fit(linear, (X,), labels, **options)
+        training.train_classifier(linear, (X,), labels, **options)
     with pytest.raises(ValueError, match="no row"):
         training.predict(_model(), (ids[:0], lengths[:0]))
-    for lam in ("0.5", None):
-        with pytest.raises(TypeError, match="lam must be a number"):
-            training.check_lambda(lam)
-    with pytest.raises(ValueError, match="between 0 and 1, got 2"):
-        training.check_lambda(2)
 
 
 def test_lengths_must_fit_the_states():
@@ -194,3 +195,71 @@ def test_lengths_must_fit_the_states():
         with pytest.raises(ValueError, match="lengths"):
             pool(torch.ones(2, 3, 1), torch.tensor([1]))
     assert masked_mean(torch.ones(1, 3, 1), [3]).item() == 1
+
+
+def test_predict_by_name_runs_without_needless_padding_and_keeps_the_order():
+    seen = []
+
+    class Reader(torch.nn.Module):
+        def forward(self, input_ids, attention_mask, sign=1):
+            seen.append(tuple(input_ids.shape))
+            total = (input_ids * attention_mask).sum(1).float() * sign
+            return SimpleNamespace(logits=torch.stack([total, -total], 1) / 100)
+
+    ids, lengths, _ = _data(10)
+    inputs = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    wanted = (torch.stack([ids.sum(1), -ids.sum(1)], 1) / 100).softmax(1).numpy()
+    assert training.predict(Reader(), inputs, batch_size=4) == pytest.approx(wanted)
+    assert [shape[1] for shape in seen] == [
+        int(part.max()) for part in lengths.sort().values.split(4)
+    ]
+    assert training.predict(Reader(), inputs, sign=-1) == pytest.approx(wanted[:, ::-1])
+
+
+def test_history_keeps_what_a_step_had():
+    history = training.History()
+    history.add(1.0, {"a": 0.5})
+    history.add(2.0, {"b": 0.25})
+    assert history.loss == [1.0, 2.0]
+    assert history.parts["a"][0] == 0.5
+    assert history.parts["b"][1] == 0.25
+    assert np.isnan([history.parts["a"][1], history.parts["b"][0]]).all()
+
+
+def test_one_loop_with_all_it_offers():
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    rates, steps, shares = [], [], []
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+
+    def loss_of(step):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return weight.square().sum(), {"size": abs(weight.item())}
+
+    history = training.train(
+        loss_of, optimizer, steps=4, first=1, rate=training.linear_schedule(4, 2), clip=(),
+        after_step=steps.append, check_at=(0, 2, 4), on_check=lambda: {"w": weight.item()},
+        progress=shares.append,
+    )  # fmt: skip
+    assert rates == [0.25, 0.5, 0.25]
+    assert steps == [2, 3, 4]
+    assert [check["step"] for check in history.checks] == [2, 4], "what was stopped goes on"
+    assert shares == [0.5, 0.75, 1.0]
+    assert history.parts["size"][0] == 2.0
+    assert weight.item() == pytest.approx(2 * 0.5 * 0 * 0.5)
+    with pytest.raises(ValueError, match="nothing trains"):
+        training.train(lambda step: torch.ones(()), optimizer, steps=1)
+
+
+def test_gradients_are_clipped_group_by_group():
+    one, other = (torch.nn.Parameter(torch.full((4,), 10.0)) for _ in range(2))
+    optimizer = torch.optim.SGD([one, other], lr=1.0)
+    loss_of = lambda step: (one.square() + 3 * other.square()).sum()  # noqa: E731
+    training.train(loss_of, optimizer, steps=1, clip=[[one], [other]])
+    for moved in (one, other):
+        assert (10 - moved).norm().item() == pytest.approx(1, rel=1e-4)
+    with torch.no_grad():
+        one.fill_(10.0)
+        other.fill_(10.0)
+    training.train(loss_of, optimizer, steps=1)
+    moved = torch.cat([10 - one, 10 - other])
+    assert moved.norm().item() == pytest.approx(1, rel=1e-4)

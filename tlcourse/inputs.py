@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.arguments import check_array, check_labels, check_rows
+from tlcourse.arguments import check_array, check_labels, check_rows, shown
 
 Inputs = Mapping[str, torch.Tensor]
 """``attention_mask`` (n, length), 0 at padding, with ``input_ids`` or ``inputs_embeds``."""
@@ -36,6 +36,8 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
     ValueError
         Naming what is missing, of another shape, not in the vocabulary, or too long.
     """
+    if not isinstance(inputs, Mapping):
+        raise TypeError(f"inputs must be a mapping, as encode gives it; got {shown(inputs)}")
     mask = inputs.get("attention_mask")
     given = [name for name in ("input_ids", "inputs_embeds") if name in inputs]
     if mask is None or len(given) != 1:
@@ -49,7 +51,7 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
             f"{given[0]} and attention_mask need the same shape (n, length), n at least 1; got "
             f"{tuple(values.shape)} and {tuple(mask.shape)}"
         )
-    tables = next((part for part in model.modules() if hasattr(part, "word_embeddings")), None)
+    tables: Any = next((part for part in model.modules() if hasattr(part, "word_embeddings")), None)
     if given == ["inputs_embeds"]:
         if tables is not None:
             raise ValueError(

@@ -221,7 +221,7 @@ def last_state(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     Parameters and the shape returned are those of `masked_mean`.
     """
     lengths = _fitting(states, lengths)
-    return states[torch.arange(len(states)), lengths.clamp(min=1) - 1]
+    return states[torch.arange(len(states), device=states.device), lengths.clamp(min=1) - 1]
 
 
 def _fitting(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlcourse.arguments import (
-    check_array,
-    check_share,
-    shown,
-)
-
-if TYPE_CHECKING:
-    pass
+from tlcourse.arguments import check_array, check_labels, check_number, check_share, shown
 
 
 def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float]:
@@ -108,3 +100,30 @@ def scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         "accuracy": float(accuracy_score(labels, predicted)),
         "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
     }
+
+
+def binary_scores(
+    labels: np.ndarray, positive: np.ndarray, threshold: float = 0.5
+) -> dict[str, float]:
+    """Accuracy and macro-F1 at a threshold, and AUC, of scores for the positive class.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        0 or 1, shape (n,); both must occur, or there is no AUC.
+    positive : numpy.ndarray
+        Scores, shape (n,); higher for class 1.
+    threshold : float
+        Scores above it count as class 1.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    positive = check_array("positive", positive, ("n",))
+    labels = check_labels("labels", labels, 2, len(positive))
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"labels must hold both classes, 0 and 1; got {shown(labels)} of one class"
+        )
+    check_number("threshold", threshold)
+    auc = float(roc_auc_score(labels, positive))
+    return {**scores(labels, (positive > threshold).astype(int)), "auc": auc}

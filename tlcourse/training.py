@@ -3,136 +3,26 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlcourse.arguments import check_array, check_count, check_labels, check_number, check_share
+from tlcourse.arguments import check_array, check_count, check_labels, check_number
+from tlcourse.runtime import Cancelled as Cancelled
+from tlcourse.runtime import Progress as Progress
+from tlcourse.runtime import Stream as Stream
+from tlcourse.runtime import batches as batches
+from tlcourse.runtime import check_finite as check_finite
+from tlcourse.runtime import check_settings as check_settings
+from tlcourse.runtime import check_trains as check_trains
+from tlcourse.runtime import choose_device as choose_device
+from tlcourse.runtime import device_of as device_of
+from tlcourse.runtime import linear_schedule as linear_schedule
 
 if TYPE_CHECKING:
     import torch
-
-Progress = Callable[[float], None]
-"""Called with the share of the work done, 0 … 1; it may raise `Cancelled`."""
-
-
-class Cancelled(Exception):
-    """Raised by a progress callback to stop a run that nobody waits for any more."""
-
-
-@dataclass
-class EpochHistory:
-    """What a training run went through: one entry a step (loss) or an epoch (the scores)."""
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    macro_f1: list[float] = field(default_factory=list)
-
-
-_TURN = threading.RLock()  # torch's generator is one for the process, and live runs are threads
-
-
-class Stream:
-    """A run's own random numbers, for what draws from torch's global generator, as dropout does.
-
-    Within a ``with`` block the global generator stands where the run's last block left it; behind
-    the block it stands where the caller had it. Blocks of several threads wait for each other, so
-    keep them short: a forward pass, or the making of a model.
-
-    Parameters
-    ----------
-    seed : int
-        Blocks together draw what would be drawn after ``torch.manual_seed(seed)``.
-    device : torch.device or str
-        Whose generator is meant, beside the CPU's.
-
-    Examples
-    --------
-    >>> import torch
-    >>> stream = Stream(0)
-    >>> with stream:
-    ...     first = torch.rand(2)
-    >>> _ = torch.rand(5)
-    >>> with stream:
-    ...     second = torch.rand(2)
-    >>> _ = torch.manual_seed(0)
-    >>> bool((torch.cat([first, second]) == torch.rand(4)).all())
-    True
-    """
-
-    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        import torch
-
-        self._sides: list[Any] = [torch]
-        self._states = [torch.Generator().manual_seed(seed).get_state()]
-        if torch.device(device).type != "cpu":  # dropout draws where the model lies
-            self._sides.append(torch.get_device_module(device))
-            self._states.append(torch.Generator(device).manual_seed(seed).get_state())
-        self._outside: list[list[torch.Tensor]] = []
-
-    def __enter__(self) -> None:
-        _TURN.acquire()
-        self._outside.append([side.get_rng_state() for side in self._sides])
-        for side, state in zip(self._sides, self._states, strict=True):
-            side.set_rng_state(state)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._states = [side.get_rng_state() for side in self._sides]
-        for side, state in zip(self._sides, self._outside.pop(), strict=True):
-            side.set_rng_state(state)
-        _TURN.release()
-
-
-def check_finite(loss: float, step: int) -> None:
-    """Stop a run whose loss is no number any more.
-
-    Raises
-    ------
-    ValueError
-        Naming the step and the usual cause: at the first step no weight has changed yet.
-    """
-    if math.isfinite(loss):
-        return
-    if step == 0:
-        raise ValueError(
-            f"the loss became {loss} at step 0, before any update: the inputs, or the weights that "
-            "the model starts with, hold NaN or infinity, or are far too large"
-        )
-    raise ValueError(
-        f"the loss became {loss} at step {step}; usually the learning rate is too high: "
-        "divide it by ten, or clip the gradients"
-    )
-
-
-def check_trains(loss: torch.Tensor) -> None:
-    """Refuse a loss that no parameter can lower."""
-    if not loss.requires_grad:
-        raise ValueError(
-            "nothing trains: all parameters that the loss depends on are frozen; set "
-            "requires_grad_(True) on those that should train"
-        )
-
-
-def check_lambda(lam: float) -> None:
-    """Refuse a λ outside 0 … 1."""
-    check_share("lam", lam)
-
-
-def check_settings(learning_rate: float, **counts: int | None) -> None:
-    """Refuse a learning rate of 0 or less, and counts (steps, batch sizes) below 1."""
-    check_number("learning_rate", learning_rate, above=0)
-    for name, value in counts.items():
-        if value is not None:
-            check_count(name, value)
 
 
 @dataclass
@@ -147,11 +37,14 @@ class History:
         The loss's named parts at each step, NaN where a step had none of that name.
     checks : list of dict
         What ``on_check`` returned, each with its ``step``.
+    weights : dict of str to float
+        The tasks' weights at the end, where there are several tasks; their mean is 1.
     """
 
     loss: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
     checks: list[dict[str, float]] = field(default_factory=list)
+    weights: dict[str, float] = field(default_factory=dict)
 
     def add(self, loss: float, parts: Mapping[str, float]) -> None:
         """Keep a step's loss and its parts."""
@@ -266,64 +159,7 @@ def train(
     return history
 
 
-def linear_schedule(steps: int, warmup: int) -> Callable[[int], float]:
-    """The factor of the rate that rises in a line over ``warmup`` steps and falls in a line to 0.
-
-    Examples
-    --------
-    >>> [linear_schedule(4, 2)(step) for step in range(4)]
-    [0.0, 0.5, 1.0, 0.5]
-    """
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return step / max(1, warmup)
-        return max(0.0, (steps - step) / max(1, steps - warmup))
-
-    return factor
-
-
-def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """Where to train: ``"auto"`` takes CUDA or Apple's MPS where there is one, else the CPU."""
-    import torch
-
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def device_of(model: torch.nn.Module) -> torch.device:
-    """Where a model lies."""
-    import torch
-
-    return next((weight.device for weight in model.parameters()), torch.device("cpu"))
-
-
-def batches(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Row numbers of one batch after the other, for ever; every row once an epoch."""
-    import torch
-
-    while True:
-        yield from torch.randperm(n, generator=generator).split(size)
-
-
-def checker(
-    checks: list[dict[str, float]],
-    check_at: Sequence[int],
-    on_check: Callable[[], dict[str, float]] | None,
-) -> Callable[[int], None]:
-    """A function of the step that adds what ``on_check`` returns, at the steps asked for."""
-
-    def check(step: int) -> None:
-        if on_check is not None and step in check_at:
-            checks.append({"step": step, **on_check()})
-
-    return check
-
-
-def fit(
+def train_classifier(
     model: torch.nn.Module,
     inputs: Sequence[torch.Tensor],
     labels: torch.Tensor,
@@ -333,10 +169,11 @@ def fit(
     batch_size: int = 32,
     weight_decay: float = 0.0,
     seed: int = 0,
-    on_epoch: Callable[[int], dict[str, float]] | None = None,
+    on_epoch: Callable[[], dict[str, float]] | None = None,
     progress: Progress | None = None,
-) -> EpochHistory:
-    """Train a classifier with AdamW and cross-entropy.
+    device: torch.device | str = "auto",
+) -> History:
+    """Train a classifier with AdamW and cross-entropy, in place.
 
     Parameters
     ----------
@@ -350,61 +187,59 @@ def fit(
     seed : int
         For the order of the examples and for dropout.
     on_epoch : callable, optional
-        Called after each epoch; the ``accuracy`` and ``macro_f1`` that it returns are kept.
+        Called after each epoch; what it returns is kept in ``checks``.
     progress : callable, optional
         See `Progress`.
+    device : torch.device or str
+        See `choose_device`; the model stays there.
 
     Returns
     -------
-    EpochHistory
+    History
 
     Raises
     ------
     ValueError
-        If inputs and labels do not fit each other or the model, nothing trains, a setting is
-        outside its range, or the loss is no number.
+        If inputs, labels and model do not fit each other, or as `train` has it.
     """
     import torch
 
     check_settings(learning_rate, epochs=epochs, batch_size=batch_size)
     check_number("weight_decay", weight_decay, low=0)
-    labels = torch.as_tensor(check_labels("labels", labels))
-    if len(labels) == 0 or any(len(item) != len(labels) for item in inputs):
+    wanted = torch.as_tensor(check_labels("labels", labels))
+    if len(wanted) == 0 or any(len(item) != len(wanted) for item in inputs):
         raise ValueError(
             f"inputs and labels need the same number of rows, at least one; got "
-            f"{[len(item) for item in inputs]} and {len(labels)}"
+            f"{[len(item) for item in inputs]} and {len(wanted)}"
         )
     for number, item in enumerate(inputs):
         if item.is_floating_point():
             check_array(f"inputs[{number}]", item)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    draws = Stream(seed)  # dropout: the same draws, whatever runs besides
-    order = torch.Generator().manual_seed(seed)
-    history = EpochHistory()
-    steps = epochs * math.ceil(len(labels) / batch_size)
-    step = 0
-    for epoch in range(epochs):
+    device = choose_device(device)
+    model.to(device)
+    inputs, wanted = [item.to(device) for item in inputs], wanted.to(device)
+    draw = batches(len(wanted), batch_size, torch.Generator().manual_seed(seed))
+    epoch = math.ceil(len(wanted) / batch_size)
+
+    def loss_of(step: int) -> torch.Tensor:
         model.train()
-        for rows in torch.randperm(len(labels), generator=order).split(batch_size):
-            with draws:
-                logits = model(*(item[rows] for item in inputs))
-            if step == 0:
-                check_labels("labels", labels, logits.shape[-1])
-            loss = torch.nn.functional.cross_entropy(logits, labels[rows])
-            check_trains(loss)
-            check_finite(loss.item(), step)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            history.loss.append(loss.item())
-            step += 1
-            if progress is not None:
-                progress(step / steps)
-        if on_epoch is not None:
-            scores = on_epoch(epoch)
-            history.accuracy.append(scores["accuracy"])
-            history.macro_f1.append(scores["macro_f1"])
-    return history
+        rows = next(draw).to(device)
+        logits = model(*(item[rows] for item in inputs))
+        if step == 0:
+            check_labels("labels", wanted, logits.shape[-1])
+        return torch.nn.functional.cross_entropy(logits, wanted[rows])
+
+    return train(
+        loss_of,
+        torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay),
+        steps=epochs * epoch,
+        seed=seed,
+        clip=(),
+        check_at=range(epoch, epochs * epoch + 1, epoch),
+        on_check=on_epoch,
+        progress=progress,
+        device=device,
+    )
 
 
 def predict(
@@ -423,7 +258,6 @@ def predict(
         Each with n rows: what the model is called with, by place; or, for a model of
         transformers, by name, ``attention_mask`` among them: texts of like length are run
         together, without the padding that none of them needs.
-    batch_size : int
     **options
         Given to the model as they are.
     """

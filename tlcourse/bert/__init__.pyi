@@ -36,7 +36,6 @@ from .layers import frozen_states as frozen_states
 from .layers import trainable_share as trainable_share
 from .layers import upper_part as upper_part
 from .masking import Documents as Documents
-from .masking import MaskedSource as MaskedSource
 from .masking import build_tokenizer as build_tokenizer
 from .masking import collate_pairs as collate_pairs
 from .masking import draw_pairs as draw_pairs
@@ -56,5 +55,6 @@ from .models import mean_classifier as mean_classifier
 from .pretraining import pretrain as pretrain
 from .pretraining import pretraining_losses as pretraining_losses
 from .pretraining import pretraining_scores as pretraining_scores
+from .tuning import MaskedSource as MaskedSource
 from .tuning import fine_tune as fine_tune
 from .tuning import predict as predict

@@ -18,7 +18,7 @@ from tlcourse.data.sources import fetch
 from tlcourse.paths import data_dir
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 _COURSE = ("minilm", "bert-zh")
 _VOCABULARIES = ("vocab.txt", "tokenizer.json", "vocab.json")
@@ -122,7 +122,7 @@ def quiet() -> Iterator[None]:
                 logging.enable_progress_bar()
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, place: str) -> None:
+def check_tokenizer(tokenizer: Tokenizer, place: str) -> None:
     """Refuse a tokenizer that the library made up, since a folder holds no vocabulary.
 
     Raises

@@ -15,12 +15,11 @@ from torch import nn
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
-    PreTrainedTokenizerBase,
 )
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_choice, check_count, shown
 from tlcourse.bert.layers import TUNING_METHODS, above, choose_method, frozen_depth
-from tlcourse.bert.masking import MaskedSource
 from tlcourse.bert.models import (
     config_of,
     encode,
@@ -29,9 +28,9 @@ from tlcourse.bert.models import (
     mean_classifier,
     split_pairs,
 )
-from tlcourse.bert.tuning import fine_tune
+from tlcourse.bert.tuning import MaskedSource, fine_tune
 from tlcourse.finetuning.layers import body_of
-from tlcourse.inputs import readable
+from tlcourse.inputs import Inputs, readable
 from tlcourse.scores import scores
 from tlcourse.training import History, Progress, choose_device, predict
 
@@ -59,7 +58,7 @@ class TextClassifier:
     def __init__(
         self,
         model: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         label_names: Sequence[str] | Sequence[int],
         max_length: int,
     ) -> None:
@@ -236,6 +235,7 @@ def tune(
     """
     first, second = split_pairs("texts", texts)
     texts = first if second is None else [*zip(first, second, strict=True)]
+    check_count("batch_size", batch_size)
     check_choice("method", method, TUNING_METHODS)
     check_choice("pooling", pooling, POOLINGS)
     given = _plain(labels)
@@ -255,7 +255,7 @@ def tune(
     tokenizer.model_max_length = max_length
     model = choose_method(plain, method, frozen).to(choose_device(device))
     found = TextClassifier(model, tokenizer, names, max_length)
-    inputs = encode(tokenizer, texts, max_length)
+    inputs: Inputs = encode(tokenizer, texts, max_length)
     depth, width = frozen_depth(model), plain.config.hidden_size
     if learning_rate is None:
         learning_rate = min(3e-4 * (384 / width) ** 3, 1e-3)
@@ -263,7 +263,8 @@ def tune(
             learning_rate *= 10
     pre = None
     if source is not None:
-        head = load_model(AutoModelForMaskedLM, place, seed=seed)
+        kind: Any = AutoModelForMaskedLM
+        head = load_model(kind, place, seed=seed)
         pre = MaskedSource(model, head, tokenizer, encode(tokenizer, source, max_length))
     part: Any = model
     if depth and 4 * width * inputs["input_ids"].numel() <= _CACHE:

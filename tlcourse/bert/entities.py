@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_choice, check_count
 from tlcourse.data.datasets import SPLITS, split_of
@@ -79,7 +80,7 @@ def tag_words(words: Sequence[tuple[str, str]]) -> TaggedText:
 
 
 def encode_tags(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[TaggedText], max_length: int
+    tokenizer: Tokenizer, texts: Sequence[TaggedText], max_length: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Piece numbers and tag numbers, piece for character.
 
@@ -109,12 +110,9 @@ def encode_tags(
         pieces = [vocabulary.get(item, unknown) for item in text.characters[:room]]
         rows.append([tokenizer.cls_token_id, *pieces, tokenizer.sep_token_id])
         labels.append([-100, *(TAGS.index(tag) for tag in text.tags[:room]), -100])
-    length = max(map(len, rows))
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
-    wanted = torch.tensor([row + [-100] * (length - len(row)) for row in labels])
-    return {"input_ids": ids, "attention_mask": mask}, wanted
+    inputs = tokenizer.pad({"input_ids": rows}, return_tensors="pt")
+    wanted = pad_sequence([torch.tensor(row) for row in labels], True, -100)
+    return {name: inputs[name] for name in ("input_ids", "attention_mask")}, wanted
 
 
 def entity_scores(model: nn.Module, inputs: Inputs, labels: torch.Tensor) -> dict[str, float]:

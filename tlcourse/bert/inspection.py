@@ -13,7 +13,8 @@ from tlcourse.arguments import check_count, shown
 from tlcourse.inputs import check_inputs
 
 if TYPE_CHECKING:
-    from transformers import BertForPreTraining, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BertForPreTraining, PreTrainedModel
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 _MAX_CHARACTERS = 120
 
@@ -38,7 +39,7 @@ def check_text(text: str) -> str:
 
 
 def fill_mask(
-    model: BertForPreTraining, tokenizer: PreTrainedTokenizerBase, text: str, top: int = 5
+    model: BertForPreTraining, tokenizer: Tokenizer, text: str, top: int = 5
 ) -> list[list[tuple[str, float]]]:
     """The likeliest pieces at each blank of a text.
 
@@ -81,7 +82,7 @@ def fill_mask(
 
 
 def attention_maps(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, max_length: int = 32
+    model: PreTrainedModel, tokenizer: Tokenizer, text: str, max_length: int = 32
 ) -> tuple[list[str], np.ndarray]:
     """Where each piece of a text looks, in every layer and head.
 
@@ -121,13 +122,13 @@ def attention_maps(
     return _pieces(tokenizer, batch["input_ids"]), torch.cat(list(found)).cpu().numpy()
 
 
-def _pieces(tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor) -> list[str]:
+def _pieces(tokenizer: Tokenizer, ids: torch.Tensor) -> list[str]:
     return [str(piece) for piece in tokenizer.convert_ids_to_tokens(ids[0].tolist())]
 
 
 def attributions(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     text: str,
     label: int,
     steps: int = 32,

@@ -12,9 +12,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tlcourse.arguments import check_choice, check_count
+from tlcourse.bert.models import draws_of
 from tlcourse.finetuning.layers import body_of, freeze, layers_of
 from tlcourse.inputs import Inputs, by_length, check_inputs, take
-from tlcourse.training import Stream
 
 TUNING_METHODS = ("full", "LoRA", "BitFit", "last layer", "head")
 _LORA = ("query", "value", "q_lin", "v_lin")
@@ -61,22 +61,15 @@ def _with_lora(model: PreTrainedModel) -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
     body = body_of(model)
-    inside = {id(module) for module in (*body.children(), body)}
-    pooler = [body.pooler] if getattr(body, "pooler", None) is not None else []
-    names = {module: name for name, module in model.named_modules()}
-    matrices = [
-        names[part]
-        for layer in layers_of(model).values()
-        for name, part in layer.named_modules()
-        if name.endswith(_LORA) and any(value.requires_grad for value in part.parameters())
+    names = {part: name for name, part in model.named_modules() if any(_trained(part))}
+    layers = {part for layer in layers_of(model).values() for part in layer.modules()}
+    matrices = [name for part, name in names.items() if part in layers and name.endswith(_LORA)]
+    above = [
+        getattr(body, "pooler", None),
+        *(part for part in model.children() if part is not body),
     ]
-    heads = [
-        names[part]
-        for part in (*pooler, *(part for part in model.children() if id(part) not in inside))
-        if any(value.requires_grad for value in part.parameters())
-    ]
-    draws = getattr(model, "draws", None) or Stream(0)
-    with draws, warnings.catch_warnings():  # of what peft calls in transformers
+    heads = [names[part] for part in above if part in names]
+    with draws_of(model), warnings.catch_warnings():  # of what peft calls in transformers
         warnings.simplefilter("ignore", FutureWarning)
         return get_peft_model(
             model, LoraConfig(r=8, lora_alpha=16, target_modules=matrices, modules_to_save=heads)
@@ -91,9 +84,12 @@ def trainable_share(model: nn.Module) -> float:
 
 def frozen_depth(model: nn.Module) -> int:
     """How many of the lowest layers are frozen, the embeddings with them."""
-    layers = list(layers_of(model).values())
-    trains = [any(value.requires_grad for value in layer.parameters()) for layer in layers]
-    return max((trains.index(True) if True in trains else len(trains)) - 1, 0)
+    trains = [any(_trained(layer)) for layer in layers_of(model).values()]
+    return max([*trains, True].index(True) - 1, 0)
+
+
+def _trained(module: nn.Module) -> list[bool]:
+    return [parameter.requires_grad for parameter in module.parameters()]
 
 
 def frozen_states(

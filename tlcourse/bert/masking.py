@@ -11,20 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
-from transformers import (
-    BertTokenizer,
-    DataCollatorForLanguageModeling,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import BertTokenizer, DataCollatorForLanguageModeling
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_choice, check_count, check_texts
 from tlcourse.data.datasets import SPLITS, load_zh_news, load_zh_reviews, split_of
 from tlcourse.data.text import normalise
-from tlcourse.finetuning.layers import body_of
-from tlcourse.inputs import Inputs, check_inputs, take
 from tlcourse.training import Stream
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -97,7 +89,7 @@ class Documents:
         return sizes / sizes.sum()
 
 
-def encode_documents(texts: Sequence[str], tokenizer: BertTokenizer) -> Documents:
+def encode_documents(texts: Sequence[str], tokenizer: Tokenizer) -> Documents:
     """Cut texts into clauses at their punctuation, and clauses into pieces.
 
     Raises
@@ -185,7 +177,7 @@ def draw_pairs(
     return pairs
 
 
-def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: BertTokenizer) -> dict[str, Any]:
+def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: Tokenizer) -> dict[str, Any]:
     """Put ``[CLS] A [SEP] B [SEP]`` together, pad, and mask 15 % of the pieces.
 
     Of the chosen pieces the library's collator makes 80 % ``[MASK]``, 10 % another piece and
@@ -212,7 +204,11 @@ def collate_pairs(pairs: Sequence[dict[str, Any]], tokenizer: BertTokenizer) -> 
 
 
 def masked_batches(
-    documents: Documents, tokenizer: BertTokenizer, n: int, max_length: int, batch_size: int = 64
+    documents: Documents,
+    tokenizer: Tokenizer,
+    n: int,
+    max_length: int,
+    batch_size: int = 64,
 ) -> list[dict[str, Any]]:
     """The same masked sentence pairs each time, to judge a model on; see `draw_pairs`."""
     check_count("batch_size", batch_size)
@@ -252,50 +248,3 @@ def piece_frequencies(documents: Documents, size: int) -> torch.Tensor:
     """The share of each piece in the documents, shape (size,), with 0.5 added to each count."""
     counts = torch.bincount(torch.from_numpy(np.concatenate(documents.ids)), minlength=size) + 0.5
     return counts / counts.sum()
-
-
-class MaskedSource(nn.Module):
-    """L_pre beside a task of one's own: unlabelled texts, masked anew in each batch.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        An encoder with any head; its body is shared.
-    head : transformers.PreTrainedModel
-        ``AutoModelForMaskedLM`` of the same checkpoint; it gives up its own body. Its decoder is
-        tied to the shared word embeddings, so freezing them freezes it.
-    tokenizer : transformers.PreTrainedTokenizerBase
-    inputs : mapping
-        The texts, as `encode` gives them.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        head: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        inputs: Inputs,
-    ) -> None:
-        super().__init__()
-        if tokenizer.mask_token is None:
-            raise ValueError("tokenizer has no mask token: its checkpoint was not pretrained so")
-        check_inputs(model, inputs)
-        setattr(head, head.base_model_prefix, body_of(model))
-        head.tie_weights()
-        self.head, self.inputs = head, inputs
-        self._mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
-        self._special = torch.tensor(tokenizer.all_special_ids)
-
-    def __len__(self) -> int:
-        return len(self.inputs["attention_mask"])
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """MLM loss of these rows, in nats; it draws from torch's global generator."""
-        batch = take(self.inputs, rows)
-        kept = torch.isin(batch["input_ids"], self._special)
-        batch["input_ids"], labels = self._mask.torch_mask_tokens(batch["input_ids"], kept)
-        moved = {name: values.to(self.head.device) for name, values in batch.items()}
-        logits = self.head(**moved).logits
-        chosen = labels != -100
-        loss = cross_entropy(logits[chosen], labels[chosen].to(logits.device), reduction="sum")
-        return loss / max(int(chosen.sum()), 1)  # 0 where nothing was chosen

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from tokenizers import normalizers
@@ -17,18 +18,21 @@ from transformers import (
     BertForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
+from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tlcourse.arguments import check_choice, check_count, check_texts, shown
 from tlcourse.bert.checkpoints import check_tokenizer, checkpoint_folder, quiet
-from tlcourse.models import masked_mean
 from tlcourse.training import Stream
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
 """Encoders that share BERT's plan, as the configurations of their checkpoints name them."""
+
+
+_DRAWS: WeakKeyDictionary[PreTrainedModel, Stream] = WeakKeyDictionary()
 
 
 class MeanPooling(PreTrainedModel):
@@ -47,13 +51,14 @@ class MeanPooling(PreTrainedModel):
         **more: Any,
     ) -> SequenceClassifierOutput:
         """Logits (batch, classes), and the cross-entropy if labels (batch,) are given."""
-        states = self.base_model(
+        body, head = cast(Any, self.base_model), cast(Any, self).classifier
+        states = body(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds,
             **{name: value for name, value in more.items() if name == "token_type_ids"},
         ).last_hidden_state  # fmt: skip
-        if attention_mask is None:
-            attention_mask = torch.ones_like(states[..., 0])
-        logits = self.classifier(self.dropout(masked_mean(states, attention_mask.sum(1))))
+        seen = torch.ones_like(states[..., :1]) if attention_mask is None else attention_mask
+        seen = seen.reshape(*states.shape[:2], 1)
+        logits = head(cast(Any, self).dropout((states * seen).sum(1) / seen.sum(1).clamp(min=1)))
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
@@ -76,12 +81,12 @@ def mean_classifier(family: str) -> type[MeanPooling]:
     """
     if check_choice("family", family, FAMILIES) == "bert":
         return BertMeanClassifier
-    base = MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING[type(AutoConfig.for_model(family))]
+    base: Any = MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING[type(AutoConfig.for_model(family))]
     name = base.__name__.replace("ForTokenClassification", "MeanClassifier")
     return type(name, (MeanPooling, base), {"__doc__": f"`MeanPooling` of {family}."})
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str) -> Tokenizer:
     """The tokenizer of a checkpoint, see `tlcourse.bert.checkpoint_folder`.
 
     Raises
@@ -95,6 +100,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if name == "bert-zh":  # it has pieces for plain forms only: "," and no "，"
         backend = tokenizer.backend_tokenizer
         backend.normalizer = normalizers.Sequence([normalizers.NFKC(), backend.normalizer])
+        tokenizer = PreTrainedTokenizerFast(  # BertTokenizer, when loaded, makes its own normalizer
+            tokenizer_object=backend,
+            model_input_names=tokenizer.model_input_names,
+            **tokenizer.special_tokens_map,
+        )
     return tokenizer
 
 
@@ -138,8 +148,8 @@ def load_model(
     Returns
     -------
     transformers.PreTrainedModel
-        In float32 and in evaluation mode. Its ``draws`` go on where this has stopped: more
-        that starts at random, such as LoRA's matrices, depends on the seed as well.
+        In float32 and in evaluation mode. More that starts at random in it, such as LoRA's
+        matrices, depends on the seed as well.
 
     Raises
     ------
@@ -163,13 +173,16 @@ def load_model(
             model = make(config).float().eval()
         else:
             model = kind.from_pretrained(place, dtype=torch.float32, **options)
-    model.draws = draws
+    _DRAWS[model] = draws
     return model
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[Any], max_length: int
-) -> dict[str, torch.Tensor]:
+def draws_of(model: PreTrainedModel) -> Stream:
+    """Random numbers for what is put into a model later: they go on where `load_model` stopped."""
+    return _DRAWS.get(model) or Stream(0)
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[Any], max_length: int) -> dict[str, torch.Tensor]:
     """Texts, or pairs of texts, as padded rows of piece numbers.
 
     Parameters

@@ -7,23 +7,17 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import BertForPreTraining, BertTokenizer
+from transformers import BertForPreTraining
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_count, check_number
 from tlcourse.bert.masking import Documents, collate_pairs, draw_pairs
-from tlcourse.training import (
-    History,
-    Progress,
-    Stream,
-    check_settings,
-    choose_device,
-    train,
-)
+from tlcourse.training import History, Progress, Stream, check_settings, choose_device, train
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -78,7 +72,7 @@ class PretrainingLosses(torch.nn.Module):
 def pretrain(
     model: BertForPreTraining,
     documents: Documents,
-    tokenizer: BertTokenizer,
+    tokenizer: Tokenizer,
     *,
     stages: Sequence[tuple[int, int, int]],
     learning_rate: float,
@@ -103,7 +97,7 @@ def pretrain(
     ----------
     model : transformers.BertForPreTraining
     documents : Documents
-    tokenizer : transformers.BertTokenizer
+    tokenizer : transformers.PreTrainedTokenizerBase
     stages : sequence of (int, int, int)
         Steps, examples a step (in each process) and pieces an example, one stage after another;
         BERT itself took short examples first.
@@ -147,8 +141,9 @@ def pretrain(
     steps = sum(stage[0] for stage in stages)
     sizes = [stage[1:] for stage in stages for _ in range(stage[0])]
     place = choose_device(device) if accelerator is None else accelerator.device
+    cast(torch.nn.Module, model).to(place)
     optimizer = torch.optim.AdamW(
-        model.to(place).parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay
     )
     history = History()
     first = load_state(state, model, optimizer, history) if state and state.is_file() else 0

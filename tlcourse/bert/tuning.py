@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import DataCollatorForLanguageModeling, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_number, check_share
-from tlcourse.bert.masking import MaskedSource
 from tlcourse.finetuning.layers import (
     body_of,
     layers_of,
@@ -32,6 +34,53 @@ from tlcourse.training import (
     train,
 )
 from tlcourse.training import predict as predict
+
+
+class MaskedSource(nn.Module):
+    """L_pre beside a task of one's own: unlabelled texts, masked anew in each batch.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        An encoder with any head; its body is shared.
+    head : transformers.PreTrainedModel
+        ``AutoModelForMaskedLM`` of the same checkpoint; it gives up its own body. Its decoder is
+        tied to the shared word embeddings, so freezing them freezes it.
+    tokenizer : transformers.PreTrainedTokenizerBase
+    inputs : mapping
+        The texts, as `encode` gives them.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        head: PreTrainedModel,
+        tokenizer: Tokenizer,
+        inputs: Inputs,
+    ) -> None:
+        super().__init__()
+        if tokenizer.mask_token is None:
+            raise ValueError("tokenizer has no mask token: its checkpoint was not pretrained so")
+        check_inputs(model, inputs)
+        setattr(head, head.base_model_prefix, body_of(model))
+        head.tie_weights()
+        self.head, self.inputs = head, inputs
+        self._mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+        self._special = torch.tensor(tokenizer.all_special_ids)
+
+    def __len__(self) -> int:
+        return len(self.inputs["attention_mask"])
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """MLM loss of these rows, in nats; it draws from torch's global generator."""
+        batch = take(self.inputs, rows)
+        kept = torch.isin(batch["input_ids"], self._special)
+        batch["input_ids"], labels = self._mask.torch_mask_tokens(batch["input_ids"], kept)
+        moved = {name: values.to(self.head.device) for name, values in batch.items()}
+        logits = self.head(**moved).logits
+        chosen = labels != -100
+        loss = cross_entropy(logits[chosen], labels[chosen].to(logits.device), reduction="sum")
+        return loss / max(int(chosen.sum()), 1)  # 0 where nothing was chosen
 
 
 def fine_tune(
@@ -113,6 +162,7 @@ def fine_tune(
     ----------
     Devlin et al. (2019), BERT, appendix A.3; Howard and Ruder (2018); Li et al. (2018).
     """
+    layers = layers_of(model)
     check_settings(learning_rate, steps=steps, batch_size=batch_size)
     check_share("warmup", warmup)
     check_number("l2_sp", l2_sp, low=0)
@@ -131,7 +181,7 @@ def fine_tune(
     start = weights_of(body_of(model)) if l2_sp else {}
     names = tuple(
         name
-        for name, layer in layers_of(model).items()
+        for name, layer in layers.items()
         if any(value.requires_grad for value in layer.parameters())
     )
     # One order each, so that the labelled batches are the same for every λ.

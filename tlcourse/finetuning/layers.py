@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.arguments import check_choice, check_count, check_number, check_share, shown
+from tlcourse.arguments import check_choice, check_count, check_number, shown
 
 _STACKS = ("encoder.layer", "transformer.layer")
 _FAMILIES = "bert, roberta, xlm-roberta, electra, distilbert"
@@ -112,26 +112,13 @@ def freeze(model: nn.Module, frozen: int | Sequence[str]) -> None:
     layers = layers_of(model)
     for name in lowest_layers(model, frozen):
         for parameter in layers[name].parameters():
-            parameter.requires_grad_(False)
-            parameter.grad = None
+            _switch(parameter, False)
 
 
-def set_trainable(model: nn.Module, trained: Sequence[str]) -> None:
-    """Let only these shared layers train, whatever was frozen before; heads are left as they are.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        See `layers_of`.
-    trained : sequence of str
-        Names of layers.
-    """
-    chosen = lowest_layers(model, trained)
-    for name, layer in layers_of(model).items():
-        for parameter in layer.parameters():
-            parameter.requires_grad_(name in chosen)
-            if name not in chosen:
-                parameter.grad = None
+def _switch(parameter: nn.Parameter, trains: bool) -> None:
+    parameter.requires_grad_(trains)
+    if not trains:
+        parameter.grad = None
 
 
 @contextlib.contextmanager
@@ -157,9 +144,7 @@ def restricted(
     def choose(trained: Sequence[str]) -> None:
         chosen = lowest_layers(model, tuple(trained))
         for name, parameter, trains in before:
-            parameter.requires_grad_(trains and name in chosen)
-            if not parameter.requires_grad:
-                parameter.grad = None
+            _switch(parameter, trains and name in chosen)
 
     try:
         choose(trained)
@@ -258,32 +243,6 @@ def parameter_groups(
     ]
 
 
-def slanted_triangular(step: int, steps: int, cut: float = 0.1, ratio: float = 32) -> float:
-    """Factor of the learning rate: up in the first tenth, then slowly down to 1/ratio.
-
-    Raises
-    ------
-    ValueError
-        If the step is outside 0 … steps, cut outside 0 … 1, or ratio below 1.
-
-    Reference
-    ---------
-    Howard and Ruder (2018).
-
-    Examples
-    --------
-    >>> [round(slanted_triangular(step, 100), 2) for step in (0, 10, 55, 100)]
-    [0.03, 1.0, 0.52, 0.03]
-    """
-    check_count("steps", steps)
-    check_count("step", step, 0, steps)
-    check_share("cut", cut)
-    check_number("ratio", ratio, low=1)
-    peak = max(steps * cut, 1)
-    share = step / peak if step < peak else 1 - (step - peak) / max(steps - peak, 1)
-    return (1 + share * (ratio - 1)) / ratio
-
-
 def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of a module's weights by name: the start for `l2_sp`."""
     return {name: weight.detach().clone() for name, weight in module.named_parameters()}
@@ -319,15 +278,19 @@ def l2_sp(module: nn.Module, start: Mapping[str, torch.Tensor]) -> torch.Tensor:
             f"start must have the names of the module's weights, such as {list(weights)[:3]}; "
             f"it has {shown(list(start)[:3])}"
         )
-    parts = [
-        (weight - start[name].to(weight.device)).square().sum()
-        for name, weight in weights.items()
-        if weight.requires_grad and name in start
-    ]
-    return torch.stack(parts).sum() if parts else torch.zeros(())
+    return _sum(
+        [
+            (weight - start[name].to(weight.device)).square().sum()
+            for name, weight in weights.items()
+            if weight.requires_grad and name in start
+        ]
+    )
 
 
 def squared_norm(module: nn.Module) -> torch.Tensor:
     """R(w) = ‖w‖², weight decay: squared distance from zero of what trains in a module."""
-    parts = [weight.square().sum() for weight in module.parameters() if weight.requires_grad]
+    return _sum([weight.square().sum() for weight in module.parameters() if weight.requires_grad])
+
+
+def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack(parts).sum() if parts else torch.zeros(())

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
+from tlcourse.arguments import check_share
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.models import SharedModel, TransferModel
-from tlcourse.training import (
-    check_lambda,
-)
 
 
 def distance_loss(
@@ -78,5 +76,5 @@ def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:
     >>> float(mixture(torch.tensor(5.0), torch.tensor(1.0), 0.25))
     2.0
     """
-    check_lambda(lam)
+    check_share("lam", lam)
     return lam * pre + (1 - lam) * fine

@@ -1,27 +1,19 @@
-"""Labelled tasks as tensors, and models that start with or without pretraining."""
+"""Labelled texts as tensors over one vocabulary: the course's tasks, and one's own."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_choice, check_rows, shown
+from tlcourse.arguments import check_choice, check_rows, check_texts, shown
 from tlcourse.data.datasets import SPLITS, TextDataset, load_movie_reviews, load_zh_reviews
-from tlcourse.data.text import Vocabulary
-from tlcourse.embeddings.vectors import embedding_matrix, load_glove, load_vectors
-from tlcourse.mapping.linear_map import fit_least_squares
-from tlcourse.mapping.spaces import load_bilingual, map_vectors
-from tlcourse.models import Encoder, SharedModel, TransferModel
-from tlcourse.paths import data_dir
-from tlcourse.training import Stream
+from tlcourse.data.text import Vocabulary, tokenise
+from tlcourse.training import batches
 
 TASKS = {
     "zh_reviews": ("random", "own vectors", "mapped vectors"),
@@ -29,11 +21,8 @@ TASKS = {
 }
 """Each task with the embeddings that its encoder can start from."""
 
-INITS = {"zh": TASKS["zh_reviews"], "en": TASKS["movie_reviews"]}
-"""The same for a task of your own, by its language."""
-
-MAX_WORDS = 5000
-MAX_LENGTH = 60
+Classes = tuple[str, ...] | tuple[int, ...]
+Data = TextDataset | tuple[Sequence[str], Sequence[str | int]]
 
 
 @dataclass(frozen=True)
@@ -76,32 +65,60 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a model is called with: ``tlcourse.training.predict(model, texts.inputs)``."""
+        return self.ids, self.lengths
+
     def copy(self) -> Encoded:
         """The same texts in tensors of their own."""
-        parts = (self.ids, self.lengths, self.labels, self.weights)
-        return Encoded(*(None if part is None else part.clone() for part in parts))  # type: ignore[arg-type]
+        return self._each(torch.clone)
+
+    def to(self, device: torch.device | str) -> Encoded:
+        """The same texts on a device."""
+        return self._each(lambda part: part.to(device))
 
     def take(self, rows: torch.Tensor | np.ndarray | Sequence[int]) -> Encoded:
         """The chosen rows: their numbers, or a boolean mask of n entries."""
-        rows = torch.from_numpy(check_rows("rows", rows, len(self)))
-        return replace(
-            self,
-            ids=self.ids[rows],
-            lengths=self.lengths[rows],
-            labels=None if self.labels is None else self.labels[rows],
-            weights=None if self.weights is None else self.weights[rows],
+        chosen = torch.from_numpy(check_rows("rows", rows, len(self))).to(self.ids.device)
+        return self._each(lambda part: part[chosen])
+
+    def batches(self, size: int, seed: int) -> Iterator[Encoded]:
+        """One batch after the other, for ever, by an order of its own; every text once an epoch."""
+        for rows in batches(len(self), size, torch.Generator().manual_seed(seed)):
+            yield self.take(rows)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Encoded:
+        return Encoded(
+            change(self.ids),
+            change(self.lengths),
+            None if self.labels is None else change(self.labels),
+            None if self.weights is None else change(self.weights),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A labelled task over one vocabulary: the data set and its three splits as tensors."""
+    """A labelled task over one vocabulary: the data set and its three splits as tensors.
+
+    Attributes
+    ----------
+    name : str
+    dataset : tlcourse.data.TextDataset
+    vocabulary : tlcourse.data.Vocabulary
+    splits : mapping of str to Encoded
+    max_length : int
+        Longer texts lose their end.
+    classes : tuple of str or of int
+        The labels as they were given; class number c is ``classes[c]``.
+    """
 
     name: str
     dataset: TextDataset
     vocabulary: Vocabulary
     splits: Mapping[str, Encoded]
-    max_length: int = MAX_LENGTH
+    max_length: int
+    classes: Classes
 
     def copy(self) -> Task:
         """The same task with tensors of its own; data set and vocabulary are shared."""
@@ -112,17 +129,94 @@ class Task:
         train = self.dataset.subset("train")
         return self.splits["train"].take(train.sample_rows(n, seed))
 
-    def encode(self, dataset: TextDataset) -> Encoded:
-        """Other texts in the same numbers."""
-        ids, lengths = self.vocabulary.encode_batch(dataset.tokens, self.max_length)
-        labels = torch.as_tensor(dataset.labels)
-        return Encoded(torch.as_tensor(ids), torch.as_tensor(lengths), labels)
+    def encode(
+        self, texts: TextDataset | Sequence[str], labels: Sequence[str | int] | None = None
+    ) -> Encoded:
+        """Other texts in the same numbers, with their labels if there are any.
+
+        Parameters
+        ----------
+        texts : sequence of str, or tlcourse.data.TextDataset
+            A data set brings its labels along.
+        labels : sequence of str or of int, optional
+            Some of ``classes``; where these are names, their numbers will do.
+        """
+        numbers: np.ndarray | None
+        if isinstance(texts, TextDataset):
+            tokens, numbers = texts.tokens, texts.labels
+            if texts.label_names != self.dataset.label_names:
+                raise ValueError(
+                    f"texts must have the classes {self.dataset.label_names}, in this order; got "
+                    f"{texts.label_names}"
+                )
+        else:
+            tokens = _tokens(texts, self.dataset.language)
+            numbers = None if labels is None else class_numbers(labels, self.classes)
+        ids, lengths = map(torch.as_tensor, self.vocabulary.encode_batch(tokens, self.max_length))
+        return Encoded(ids, lengths, None if numbers is None else torch.tensor(numbers))
+
+
+def class_numbers(labels: Sequence[str | int] | np.ndarray, classes: Classes) -> np.ndarray:
+    """Labels as class numbers: each is one of the classes or, where these are names, its number.
+
+    Examples
+    --------
+    >>> class_numbers(["good", "bad", 1], ("bad", "good")).tolist()
+    [1, 0, 1]
+    """
+    number_of: dict[Any, int] = {value: number for number, value in enumerate(classes)}
+    if all(isinstance(name, str) for name in classes):
+        number_of |= {number: number for number in range(len(classes))}
+    given = _labels(labels)
+    if unknown := [value for value in given if value not in number_of]:
+        raise ValueError(f"labels must be among {shown(classes)}, got {shown(unknown)}")
+    return np.array([number_of[value] for value in given], dtype=np.int64)
+
+
+def as_dataset(
+    data: Data, language: str = "en", name: str = "own texts"
+) -> tuple[TextDataset, Classes]:
+    """Texts and labels of one's own as a data set, all in the train split, and its classes.
+
+    Parameters
+    ----------
+    data : (texts, labels), or tlcourse.data.TextDataset
+        A data set is handed back with its class names. Labels are names or numbers; their
+        order is that of the alphabet, or of size.
+    language : {"en", "zh"}
+        How the texts are split into tokens.
+    """
+    if isinstance(data, TextDataset):
+        return data, data.label_names
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise TypeError(f"data must be a TextDataset or (texts, labels), got {shown(data)}")
+    texts, given = check_texts("texts", data[0]), _labels(data[1])
+    if len(given) != len(texts):
+        raise ValueError(f"labels must have {len(texts)} entries, one a text, got {len(given)}")
+    if len({type(value) for value in given}) > 1 or not isinstance(given[0], (str, int)):
+        raise TypeError(f"labels must be all names or all whole numbers, got {shown(given)}")
+    classes = tuple(sorted(set(given)))
+    if len(classes) < 2:
+        raise ValueError(f"labels need at least two classes, got {classes}")
+    tokens, split = _tokens(texts, language), np.full(len(texts), "train")
+    names, labels = tuple(map(str, classes)), class_numbers(given, classes)
+    return TextDataset(name, language, tuple(texts), labels, names, split, tokens), classes
+
+
+def _labels(labels: Any) -> list[Any]:
+    if isinstance(labels, str) or not (hasattr(labels, "tolist") or isinstance(labels, Iterable)):
+        raise TypeError(f"labels must be a sequence, one a text, got {shown(labels)}")
+    return labels.tolist() if hasattr(labels, "tolist") else [*labels]
+
+
+def _tokens(texts: Sequence[str], language: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(tokenise(text, language)) for text in check_texts("texts", texts))
 
 
 def load_task(name: str = "zh_reviews") -> Task:
     """A task by name: Chinese reviews or English movie reviews.
 
-    The vocabulary has the `MAX_WORDS` most frequent words of the train split. The tensors are
+    The vocabulary has the 5,000 most frequent words of the train split. The tensors are
     the caller's own.
     """
     return _load_task(check_choice("task", name, TASKS)).copy()
@@ -131,151 +225,17 @@ def load_task(name: str = "zh_reviews") -> Task:
 @lru_cache(maxsize=2)
 def _load_task(name: str) -> Task:
     dataset = load_zh_reviews() if name == "zh_reviews" else load_movie_reviews()
-    vocabulary = Vocabulary.build(dataset.subset("train").tokens, max_words=MAX_WORDS - 2)
+    vocabulary = Vocabulary.build(dataset.subset("train").tokens, max_words=4998)
     return encode_task(name, dataset, vocabulary)
 
 
 def encode_task(
-    name: str, dataset: TextDataset, vocabulary: Vocabulary, max_length: int = MAX_LENGTH
+    name: str,
+    dataset: TextDataset,
+    vocabulary: Vocabulary,
+    max_length: int = 60,
+    classes: Classes | None = None,
 ) -> Task:
     """A data set's three splits in the numbers of a vocabulary."""
-    task = Task(name, dataset, vocabulary, {}, max_length)
+    task = Task(name, dataset, vocabulary, {}, max_length, classes or dataset.label_names)
     return replace(task, splits={name: task.encode(dataset.subset(name)) for name in SPLITS})
-
-
-def initial_embedding(task: Task, init: str | KeyedVectors, seed: int = 0) -> np.ndarray:
-    """The embedding matrix that an encoder starts from.
-
-    Parameters
-    ----------
-    init : str or gensim.models.KeyedVectors
-        One of ``INITS[task.dataset.language]``: random numbers, the vectors of lesson 1, the
-        Chinese vectors mapped into the English space of lesson 2, or GloVe. Or vectors of your
-        own.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (V, d), centred and divided by the standard deviation of all the
-        vectors there are; row 0 is zero. A word without a vector gets random numbers.
-    """
-    _check_init(task, init)
-    vectors: KeyedVectors | None
-    if isinstance(init, KeyedVectors):
-        vectors, d = init, init.vector_size
-    elif init == "random":
-        vectors, d = None, 100
-    elif init == "own vectors":
-        vectors = load_vectors("zh" if task.dataset.language == "zh" else "en")
-        d = vectors.vector_size
-    elif init == "GloVe":
-        vectors, d = load_glove(), 50
-    else:
-        spaces = load_bilingual()
-        vectors, d = map_vectors(spaces, fit_least_squares(*spaces.pairs())), 50
-    E = np.random.default_rng(seed).normal(size=(len(task.vocabulary), d)).astype(np.float32)
-    if vectors is not None:
-        matrix, known = embedding_matrix(task.vocabulary, vectors)
-        E[known] = (matrix[known] - vectors.vectors.mean(axis=0)) / vectors.vectors.std()
-    E[0] = 0
-    return E
-
-
-def build_model(
-    task: Task, init: str | KeyedVectors = "own vectors", pretrained: bool = True, seed: int = 0
-) -> TransferModel:
-    """A model with a fresh head, its shared layers pretrained or fresh.
-
-    Parameters
-    ----------
-    init : str or gensim.models.KeyedVectors
-        See `initial_embedding`.
-    pretrained : bool
-        Load the shared layers and the language-model head that the course ships; it has none
-        for a task or for vectors of your own.
-    seed : int
-        For all weights that are not loaded.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        If there is no such embedding, or no pretrained model for the task.
-    """
-    _check_init(task, init)
-    if pretrained and isinstance(init, KeyedVectors):
-        raise ValueError("no pretrained model has vectors of your own; take pretrained=False")
-    E, classes = initial_embedding(task, init, seed), len(task.dataset.label_names)
-    with Stream(seed):
-        model = TransferModel(Encoder(E), classes)
-    start_from_frequencies(model, task.splits["train"].ids)
-    if pretrained:
-        assert isinstance(init, str)
-        load_checkpoint(model, task, init)
-    return model
-
-
-def start_from_frequencies(model: SharedModel, ids: torch.Tensor) -> None:
-    """Let a language-model head begin with the words' frequencies in some texts."""
-    counts = torch.bincount(ids[ids > 0], minlength=len(model.lm_head.bias)) + 0.5
-    with torch.no_grad():
-        model.lm_head.bias.copy_((counts / counts.sum()).log())
-
-
-def checkpoint_path(task: str, init: str, folder: Path | None = None) -> Path:
-    """Where a pretrained model lies."""
-    return (folder or data_dir() / "models") / f"{task}-{init.replace(' ', '_')}.safetensors"
-
-
-def save_checkpoint(model: TransferModel, task: Task, init: str, folder: Path | None) -> Path:
-    """Write shared layers and language-model head, as float16, with the vocabulary."""
-    from safetensors.torch import save_file
-
-    path = checkpoint_path(task.name, init, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: value.half() for name, value in model.state_dict().items() if name[:5] != "head."
-    }
-    words = json.dumps(task.vocabulary.words, ensure_ascii=False)
-    unfinished = path.with_suffix(".tmp")
-    save_file(weights, unfinished, {"words": words})
-    os.replace(unfinished, path)
-    return path
-
-
-def load_checkpoint(model: TransferModel, task: Task, init: str) -> None:
-    """Load what `save_checkpoint` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    ValueError
-        If it was made with other words or has other parameters.
-    """
-    from safetensors import safe_open
-
-    path = checkpoint_path(task.name, init)
-    again = f"make it again with: tlcourse pretrain {path.stem}"
-    if task.name not in TASKS:
-        again = (
-            f"the course ships models for {tuple(TASKS)} only: take pretrained=False, or pretrain "
-            "with tune(model, None, lam=1, …) and keep the model with save_checkpoint"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"no pretrained model {path}; {again}")
-    with safe_open(path, "pt") as stored:
-        if json.loads(stored.metadata()["words"]) != list(task.vocabulary.words):
-            raise ValueError(f"{path} was made with another vocabulary; {again}")
-        weights = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    # A name that matches nothing would be skipped in silence: only the new head may be missing.
-    if unexpected or any(name[:5] != "head." for name in missing):
-        raise ValueError(f"{path} does not fit the model: {missing}, {unexpected}; {again}")
-
-
-def _check_init(task: Task, init: str | KeyedVectors) -> None:
-    known = INITS[task.dataset.language]
-    if not isinstance(init, KeyedVectors) and not (isinstance(init, str) and init in known):
-        raise ValueError(
-            f"init must be one of {known} for {task.name}, or KeyedVectors; got {shown(init)}"
-        )

@@ -6,58 +6,62 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 
 import torch
-from torch import nn
 
-from tlcourse.arguments import check_choice, check_count, check_labels, check_number
+from tlcourse.arguments import check_choice, check_count, check_labels, check_number, check_share
+from tlcourse.finetuning.layers import l2_sp as squared_distance
 from tlcourse.finetuning.layers import (
-    l2_sp,
+    layers_of,
+    lowest_layers,
     parameter_groups,
     restricted,
-    slanted_triangular,
     squared_norm,
     unfrozen_layers,
     weights_of,
 )
 from tlcourse.finetuning.losses import _told, class_loss, mixture, next_word_loss
 from tlcourse.finetuning.tasks import Encoded
-from tlcourse.models import LAYERS, SharedModel, TransferModel
+from tlcourse.models import SharedModel, TransferModel
 from tlcourse.scores import scores
 from tlcourse.training import (
+    History,
     Progress,
-    Stream,
-    batches,
-    check_finite,
-    check_lambda,
     check_settings,
-    check_trains,
-    checker,
+    choose_device,
+    device_of,
     predict,
+    train,
 )
 
 RATES = ("constant", "slanted triangular")
-PENALTIES = ("none", "weight decay", "L2-SP")
 
 
-@dataclass
-class MixtureHistory:
-    """What a run of `tune` went through.
+def slanted_triangular(step: int, steps: int, cut: float = 0.1, ratio: float = 32) -> float:
+    """Factor of the learning rate: up in the first tenth, then slowly down to 1/ratio.
 
-    Attributes
-    ----------
-    loss, pre, fine : list of float
-        The mixture and its two parts at each step; a part that was not computed is NaN.
-    checks : list of dict
-        What ``on_check`` returned, with its ``step``.
+    Raises
+    ------
+    ValueError
+        If the step is outside 0 … steps, cut outside 0 … 1, or ratio below 1.
+
+    Reference
+    ---------
+    Howard and Ruder (2018).
+
+    Examples
+    --------
+    >>> [round(slanted_triangular(step, 100), 2) for step in (0, 10, 55, 100)]
+    [0.03, 1.0, 0.52, 0.03]
     """
-
-    loss: list[float] = field(default_factory=list)
-    pre: list[float] = field(default_factory=list)
-    fine: list[float] = field(default_factory=list)
-    checks: list[dict[str, float]] = field(default_factory=list)
+    check_count("steps", steps)
+    check_count("step", step, 0, steps)
+    check_share("cut", cut)
+    check_number("ratio", ratio, low=1)
+    peak = max(steps * cut, 1)
+    share = step / peak if step < peak else 1 - (step - peak) / max(steps - peak, 1)
+    return (1 + share * (ratio - 1)) / ratio
 
 
 def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
@@ -67,7 +71,7 @@ def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
     total = words = 0.0
     with torch.no_grad():
         for rows in torch.arange(min(limit, len(texts))).split(50):  # the logits are large
-            part = texts.take(rows)
+            part = texts.take(rows).to(device_of(model))
             if count := int((part.lengths - 1).sum()):
                 total += count * float(next_word_loss(model, part.ids, part.lengths))
                 words += count
@@ -78,32 +82,32 @@ def evaluate(model: TransferModel, texts: Encoded) -> dict[str, float]:
     """Accuracy and macro-F1 of the target task on labelled texts."""
     if texts.labels is None or len(texts) == 0:
         raise ValueError(f"evaluate needs labelled texts, at least one; got {_told(texts)}")
-    predicted = predict(model, (texts.ids, texts.lengths)).argmax(1)
-    return scores(texts.labels.numpy(), predicted)
+    return scores(texts.labels.cpu().numpy(), predict(model, texts.inputs).argmax(1))
 
 
 def tune(
     model: TransferModel,
     target: Encoded | None,
     *,
-    steps: int,
-    learning_rate: float,
+    steps: int = 200,
+    learning_rate: float = 3e-3,
     lam: float = 0.0,
     source: Encoded | None = None,
     batch_size: int = 16,
     source_batch_size: int | None = None,
-    layers: Sequence[str] = LAYERS,
+    frozen: int | Sequence[str] = (),
     gradual: bool = False,
     factor: float = 1.0,
     rate: str = "constant",
-    penalty: str = "none",
-    strength: float = 0.0,
+    l2_sp: float = 0.0,
+    weight_decay: float = 0.0,
     seed: int = 0,
-    check_at: Sequence[int] = (),
+    check_at: Collection[int] = (),
     on_check: Callable[[], dict[str, float]] | None = None,
     progress: Progress | None = None,
-) -> MixtureHistory:
-    """Train a model by ``λ L_pre + (1 − λ) L_fine + strength · R(w)``, in place.
+    device: torch.device | str = "auto",
+) -> History:
+    """Train a model by ``λ L_pre + (1 − λ) L_fine + α · R(w)``, in place.
 
     Each step takes a batch of the source texts for L_pre and a labelled batch for L_fine; a
     part whose weight is zero is left out. AdamW with its own weight decay off.
@@ -111,6 +115,7 @@ def tune(
     Parameters
     ----------
     model : TransferModel
+        The course's, of `build_model`, or one for texts of your own, of `build`.
     target : Encoded or None
         Labelled texts; needed unless λ = 1.
     steps : int
@@ -123,29 +128,30 @@ def tune(
         Unlabelled texts; needed unless λ = 0.
     batch_size, source_batch_size : int
         Labelled texts and source texts of a step; as many of both if the second is left out.
-    layers : sequence of str
-        The shared layers that train; what was frozen before stays frozen, and after the run
-        all is frozen or not as before it.
+    frozen : int or sequence of str
+        The shared layers that do not train: their names, or how many of the lowest, see
+        `freeze`. What was frozen before stays frozen too, and after the run all is frozen or
+        not as before it.
     gradual : bool
-        Unfreeze them one after the other, see `unfrozen_layers`.
+        Unfreeze the others one after the other, see `unfrozen_layers`.
     factor : float
         For discriminative rates, see `parameter_groups`.
     rate : {"constant", "slanted triangular"}
         The learning rate over the steps.
-    penalty : {"none", "weight decay", "L2-SP"}
-        R(w), see `squared_norm` and `l2_sp`; the latter pulls towards the weights at the start.
-    strength : float
-        Of the penalty, at least 0.
+    l2_sp, weight_decay : float
+        α, at least 0: how strongly the shared layers are pulled towards their weights at the
+        start, see `tlcourse.finetuning.l2_sp`, and towards zero, see `squared_norm`.
     seed : int
         For the order of the examples and for dropout.
-    check_at : sequence of int
-        Steps after which ``on_check`` is called; 0 is before the first.
-    progress : callable, optional
-        See `tlcourse.training.Progress`.
+    check_at, on_check, progress
+        See `tlcourse.training.train`.
+    device : torch.device or str
+        See `tlcourse.training.choose_device`; the model stays there.
 
     Returns
     -------
-    MixtureHistory
+    History
+        Its parts are ``"pre"`` and ``"fine"``.
 
     Raises
     ------
@@ -153,70 +159,61 @@ def tune(
         For settings outside their range, missing texts, an unknown name, a model that is frozen
         as a whole, or a loss that is no number.
     """
-    check_lambda(lam)
+    check_share("lam", lam)
     check_settings(
         learning_rate, steps=steps, batch_size=batch_size, source_batch_size=source_batch_size
     )
     check_choice("rate", rate, RATES)
-    check_choice("penalty", penalty, PENALTIES)
-    if check_number("strength", strength, low=0) and penalty == "none":
-        raise ValueError(
-            f"strength {strength} needs a penalty, one of {PENALTIES[1:]}; got penalty 'none'"
-        )
+    check_number("l2_sp", l2_sp, low=0)
+    check_number("weight_decay", weight_decay, low=0)
     if lam < 1:
         if target is None or target.labels is None or len(target) == 0:
             raise ValueError("λ < 1 needs labelled target texts")
         check_labels("target.labels", target.labels, model.head.out_features)
     if lam > 0 and (source is None or len(source) == 0):
         raise ValueError("λ > 0 needs source texts")
-    start = weights_of(model.encoder) if penalty == "L2-SP" else {}
+    kept = lowest_layers(model, frozen)
+    trained = [name for name in layers_of(model) if name not in kept]
+    device = choose_device(device)
+    model.to(device)
+    start = weights_of(model.encoder) if l2_sp else {}
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, learning_rate, factor), weight_decay=0, fused=True
+    )
 
-    def penalty_of() -> torch.Tensor:
-        return l2_sp(model.encoder, start) if start else squared_norm(model.encoder)
+    # An order for each, so that the labelled batches are the same for every λ.
+    draw_fine, draw_pre = (
+        iter(()) if texts is None else texts.to(device).batches(size, seed)
+        for texts, size in ((target, batch_size), (source, source_batch_size or batch_size))
+    )
 
-    groups = parameter_groups(model, learning_rate, factor)
-    optimizer = torch.optim.AdamW(groups, weight_decay=0, fused=True)
-    base = [group["lr"] for group in optimizer.param_groups]
-    draws = Stream(seed)  # dropout
-    # One order each, so that the labelled batches are the same for every λ.
-    orders = [torch.Generator().manual_seed(seed) for _ in range(2)]
-    draw_fine = batches(len(target), batch_size, orders[0]) if target is not None else iter(())
-    size = source_batch_size or batch_size
-    draw_pre = batches(len(source), size, orders[1]) if source is not None else iter(())
-    history = MixtureHistory()
+    with restricted(model, trained) as choose:
 
-    check = checker(history.checks, check_at, on_check)
-    with restricted(model, layers) as choose:
-        check(0)
-        for step in range(steps):
+        def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
             model.train()
             if gradual:
-                choose(unfrozen_layers(step, steps, layers))
-            scale = slanted_triangular(step, steps) if rate != "constant" else 1.0
-            for group, value in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = value * scale
-            pre = fine = torch.tensor(math.nan)
+                choose(unfrozen_layers(step, steps, trained))
+            parts = {}
             if lam < 1:
-                assert target is not None
-                with draws:
-                    loss = fine = class_loss(model, target.take(next(draw_fine)))
+                parts["fine"] = loss = class_loss(model, next(draw_fine))
             if lam > 0:
-                assert source is not None
-                texts = source.take(next(draw_pre))
-                pre = next_word_loss(model, texts.ids, texts.lengths)
-                loss = pre if lam == 1 else mixture(pre, fine, lam)
-            if penalty != "none":
-                loss = loss + strength * penalty_of()
-            check_trains(loss)
-            check_finite(loss.item(), step)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            history.loss.append(loss.item())
-            history.pre.append(pre.item())
-            history.fine.append(fine.item())
-            check(step + 1)
-            if progress is not None:
-                progress((step + 1) / steps)
-    return history
+                parts["pre"] = pre = next_word_loss(model, *next(draw_pre).inputs)
+                loss = pre if lam == 1 else mixture(pre, loss, lam)
+            if l2_sp:
+                loss = loss + l2_sp * squared_distance(model.encoder, start)
+            if weight_decay:
+                loss = loss + weight_decay * squared_norm(model.encoder)
+            return loss, {name: part.item() for name, part in parts.items()}
+
+        return train(
+            loss_of,
+            optimizer,
+            steps=steps,
+            seed=seed,
+            rate=(lambda step: slanted_triangular(step, steps)) if rate != "constant" else None,
+            clip=[model.parameters()],
+            check_at=check_at,
+            on_check=on_check,
+            progress=progress,
+            device=device,
+        )

@@ -21,9 +21,9 @@ from tlcourse.arguments import (
 from tlcourse.mapping.retrieval import NORMALISATIONS as NORMALISATIONS
 from tlcourse.mapping.retrieval import candidate_density, cosine_scores, csls, unit_rows
 from tlcourse.mapping.retrieval import normalise_space as normalise_space
-from tlcourse.training import Progress, check_finite
+from tlcourse.training import History, Progress, choose_device, train
 
-METHODS = ("least squares", "ridge", "Procrustes", "gradient descent")
+MAP_METHODS = ("least squares", "ridge", "Procrustes", "gradient descent")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +115,15 @@ def fit_gradient_descent(
     learning_rate: float = 0.01,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[LinearMap, list[float]]:
+    device: str = "auto",
+) -> tuple[LinearMap, History]:
     """Fit W and b by Adam on the squared error, as one would train any layer.
 
     Returns
     -------
     LinearMap
-    list of float
-        The loss of each step: squared distance, summed over columns, mean over pairs.
+    tlcourse.training.History
+        Its loss is the squared distance, summed over columns, mean over pairs.
     """
     X, Y = _check_pairs(X, Y)
     empty = np.zeros((0, X.shape[1]), dtype=np.float32)
@@ -130,6 +131,7 @@ def fit_gradient_descent(
     return fit_transfer(
         X, Y, empty, np.zeros(0, dtype=np.int64), head, 0.0,
         lam=1.0, steps=steps, learning_rate=learning_rate, seed=seed, progress=progress,
+        device=device,
     )  # fmt: skip
 
 
@@ -146,7 +148,8 @@ def fit_transfer(
     learning_rate: float = 0.01,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[LinearMap, list[float]]:
+    device: str = "auto",
+) -> tuple[LinearMap, History]:
     """Minimise ``lam · L_pre + (1 − lam) · L_trans`` over W and b.
 
     ``L_pre`` is the squared distance over dictionary pairs, ``L_trans`` the logistic loss
@@ -166,12 +169,16 @@ def fit_transfer(
         The classifier's bias; not trained.
     lam : float
         λ, 0 … 1: 1 is only the dictionary, 0 only the labels.
+    seed : int
+        For the W that it starts from.
+    device : str
+        See `tlcourse.training.choose_device`.
 
     Returns
     -------
     LinearMap
-    list of float
-        The total loss of each step.
+    tlcourse.training.History
+        Its parts are ``"pre"`` and ``"trans"``.
     """
     import torch
 
@@ -184,34 +191,34 @@ def fit_transfer(
     learning_rate = check_number("learning_rate", learning_rate, above=0)
     if lam < 1 and len(documents) == 0:
         raise ValueError("with lam < 1 the loss needs labelled documents, got none")
-    as_tensor = lambda array: torch.tensor(array, dtype=torch.float32)  # noqa: E731
-    x, y, d, t, h = map(as_tensor, (X, Y, documents, labels, head))
-    generator = torch.Generator().manual_seed(seed)
-    W = (0.01 * torch.randn(x.shape[1], y.shape[1], generator=generator)).requires_grad_()
-    b = torch.zeros(y.shape[1], requires_grad=True)
-    optimizer = torch.optim.Adam([W, b], lr=learning_rate)
-    losses = []
-    for step in range(steps):
-        loss = torch.zeros(())
+    where = choose_device(device)
+    x, y, d, t, h = (
+        torch.tensor(array, dtype=torch.float32, device=where)
+        for array in (X, Y, documents, labels, head)
+    )
+    start = torch.randn(X.shape[1], Y.shape[1], generator=torch.Generator().manual_seed(seed))
+    W = (0.01 * start).to(where).requires_grad_()
+    b = torch.zeros(Y.shape[1], device=where, requires_grad=True)
+
+    def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        loss, parts = torch.zeros((), device=where), {}
         if lam > 0:
-            loss = loss + lam * (x @ W + b - y).square().sum(1).mean()
+            pre = (x @ W + b - y).square().sum(1).mean()
+            loss, parts["pre"] = loss + lam * pre, pre.item()
         if lam < 1:
             logits = (d @ W + b) @ h + bias
-            cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, t)
-            loss = loss + (1 - lam) * cross_entropy
-        check_finite(loss.item(), step)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-        if progress is not None:
-            progress((step + 1) / steps)
-    return LinearMap(W.detach().numpy(), b.detach().numpy()), losses
+            trans = torch.nn.functional.binary_cross_entropy_with_logits(logits, t)
+            loss, parts["trans"] = loss + (1 - lam) * trans, trans.item()
+        return loss, parts
+
+    optimizer = torch.optim.Adam([W, b], lr=learning_rate)
+    history = train(loss_of, optimizer, steps=steps, clip=(), progress=progress, device=where)
+    return LinearMap(W.detach().cpu().numpy(), b.detach().cpu().numpy()), history
 
 
 def fit(X: np.ndarray, Y: np.ndarray, method: str, seed: int = 0) -> LinearMap:
-    """Fit a map by one of `METHODS` (ridge with strength 1)."""
-    check_choice("method", method, METHODS)
+    """Fit a map by one of `MAP_METHODS` (ridge with strength 1)."""
+    check_choice("method", method, MAP_METHODS)
     if method == "least squares":
         return fit_least_squares(X, Y)
     if method == "ridge":

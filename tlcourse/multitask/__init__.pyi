@@ -1,3 +1,4 @@
+from . import classifier as classifier
 from . import exercises as exercises
 from . import explorers as explorers
 from . import gradients as gradients
@@ -7,6 +8,8 @@ from . import soft_sharing as soft_sharing
 from . import studies as studies
 from . import tasks as tasks
 from . import training as training
+from .classifier import MultitaskClassifier as MultitaskClassifier
+from .classifier import train as train
 from .gradients import gradient_cosines as gradient_cosines
 from .gradients import probe_gradients as probe_gradients
 from .gradients import project_conflicts as project_conflicts
@@ -32,15 +35,11 @@ from .soft_sharing import trunk_distance as trunk_distance
 from .studies import train_helped as train_helped
 from .studies import train_together as train_together
 from .studies import train_watched as train_watched
-from .tasks import HIDDEN as HIDDEN
-from .tasks import MAX_LENGTH as MAX_LENGTH
-from .tasks import MAX_WORDS as MAX_WORDS
 from .tasks import SUITE as SUITE
 from .tasks import Suite as Suite
 from .tasks import build_multitask as build_multitask
 from .tasks import build_suite as build_suite
 from .tasks import load_suite as load_suite
-from .training import METHODS as METHODS
-from .training import MultitaskHistory as MultitaskHistory
+from .training import BALANCING as BALANCING
 from .training import evaluate_tasks as evaluate_tasks
 from .training import train_tasks as train_tasks

@@ -12,6 +12,7 @@ from torchjd.aggregation import PCGrad
 from tlcourse.arguments import check_array
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.models import MultitaskModel
+from tlcourse.training import device_of
 
 
 def trunk_parameters(model: MultitaskModel) -> list[torch.Tensor]:
@@ -73,9 +74,10 @@ def probe_gradients(model: MultitaskModel, probe: Mapping[str, Encoded]) -> torc
     model.eval()
     losses = {}
     for name, texts in probe.items():
+        texts = texts.to(device_of(model))
         if texts.labels is None:
             raise ValueError(f"the probe of {name!r} has no labels")
-        losses[name] = cross_entropy(model(texts.ids, texts.lengths, name), texts.labels)
+        losses[name] = cross_entropy(model(*texts.inputs, name), texts.labels)
     return task_gradients(losses, trunk_parameters(model))
 
 

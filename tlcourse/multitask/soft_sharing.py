@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import torch
-from torch import nn
 from torch.nn.functional import cross_entropy
 
-from tlcourse.arguments import check_count, check_number
-from tlcourse.finetuning.layers import set_trainable
+from tlcourse.arguments import check_number
+from tlcourse.finetuning.layers import l2_sp, restricted
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.models import LAYERS, MultitaskModel
-from tlcourse.training import Progress, Stream, batches, check_finite
+from tlcourse.training import History, Progress, check_settings, choose_device, train
 
 
 def trunk_distance(a: MultitaskModel, b: MultitaskModel) -> torch.Tensor:
     """R(w): squared distance between the weights of two trunks, over what trains."""
-    pairs = zip(a.encoder.parameters(), b.encoder.parameters(), strict=True)
-    parts = [(one - two).square().sum() for one, two in pairs if one.requires_grad]
-    return torch.stack(parts).sum()
+    return l2_sp(a.encoder, dict(b.encoder.named_parameters()))
 
 
 def train_tied(
@@ -32,13 +30,14 @@ def train_tied(
     batch_size: int = 16,
     seed: int = 0,
     progress: Progress | None = None,
-) -> list[float]:
+    device: torch.device | str = "auto",
+) -> History:
     """Train two tasks on a trunk each by ``(L_a + L_b)/2 + strength · ‖θ_a − θ_b‖²``, in place.
 
     Parameters
     ----------
     models : mapping of str to MultitaskModel
-        Two tasks' own models; the embedding is not trained.
+        Two tasks' own models; the embedding is not trained, nor what was frozen before.
     tasks : mapping of str to Encoded
         The same tasks' labelled texts.
     strength : float
@@ -48,10 +47,13 @@ def train_tied(
     learning_rate : float
         Above 0.
 
+    seed, progress, device
+        As in `tlcourse.finetuning.tune`.
+
     Returns
     -------
-    list of float
-        ‖θ_a − θ_b‖² after each step.
+    History
+        Its checks have ``distance``, ‖θ_a − θ_b‖² after each step.
 
     Reference
     ---------
@@ -61,39 +63,34 @@ def train_tied(
         raise ValueError(f"two tasks with a model each, got {list(models)} and {list(tasks)}")
     if any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
         raise ValueError("both tasks need labelled texts")
-    strength = check_number("strength", strength, low=0)
-    learning_rate = check_number("learning_rate", learning_rate, above=0)
-    steps, batch_size = check_count("steps", steps), check_count("batch_size", batch_size)
-    for model in models.values():
-        set_trainable(model, LAYERS[1:])
-    trained = [parameter for model in models.values() for parameter in model.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0, fused=True)
-    draws = Stream(seed)
-    draw = {
-        task: batches(len(texts), batch_size, torch.Generator().manual_seed(seed))
-        for task, texts in tasks.items()
-    }
-    distances = []
-    for step in range(steps):
+    check_number("strength", strength, low=0)
+    check_settings(learning_rate, steps=steps, batch_size=batch_size)
+    device = choose_device(device)
+    one, other = (model.to(device) for model in models.values())
+    trained = [parameter for model in (one, other) for parameter in model.parameters()]
+    draw = {task: tasks[task].to(device).batches(batch_size, seed) for task in models}
+
+    def loss_of(step: int) -> torch.Tensor:
         losses = []
         for task, model in models.items():
             model.train()
-            batch = tasks[task].take(next(draw[task]))
+            batch = next(draw[task])
             assert batch.labels is not None
-            with draws:
-                logits = model(batch.ids, batch.lengths, task)
-            losses.append(cross_entropy(logits, batch.labels))
+            losses.append(cross_entropy(model(*batch.inputs, task), batch.labels))
         loss = torch.stack(losses).mean()
-        if strength:
-            loss = loss + strength * trunk_distance(*models.values())
-        check_finite(loss.item(), step)
-        optimizer.zero_grad()
-        loss.backward()
-        for model in models.values():  # each by itself: without a penalty they are strangers
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            distances.append(trunk_distance(*models.values()).item())
-        if progress is not None:
-            progress((step + 1) / steps)
-    return distances
+        return loss + strength * trunk_distance(one, other) if strength else loss
+
+    with ExitStack() as stack:
+        for model in (one, other):
+            stack.enter_context(restricted(model, LAYERS[1:]))
+        return train(
+            loss_of,
+            torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0, fused=True),
+            steps=steps,
+            seed=seed,
+            clip=[one.parameters(), other.parameters()],  # without a penalty they are strangers
+            check_at=range(1, steps + 1),
+            on_check=lambda: {"distance": trunk_distance(one, other).item()},
+            progress=progress,
+            device=device,
+        )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gensim.models.keyedvectors import KeyedVectors
 
+from tlcourse.arguments import check_count, shown
 from tlcourse.data.datasets import (
     TextDataset,
     load_movie_reviews,
@@ -19,8 +20,8 @@ from tlcourse.data.datasets import (
     load_zh_reviews,
 )
 from tlcourse.data.text import Vocabulary
-from tlcourse.embeddings.vectors import embedding_matrix
-from tlcourse.finetuning.tasks import Encoded, Task, encode_task, start_from_frequencies
+from tlcourse.finetuning.start import standard_embedding, start_from_frequencies
+from tlcourse.finetuning.tasks import Data, Encoded, Task, as_dataset, encode_task
 from tlcourse.mapping.linear_map import fit_least_squares
 from tlcourse.mapping.spaces import load_bilingual, map_vectors
 from tlcourse.models import Encoder, MultitaskModel
@@ -35,10 +36,6 @@ SUITE: Mapping[str, Callable[[], TextDataset]] = {
 }
 """Movie sentiment, news topic, plot or review, party of a speech, Chinese sentiment."""
 
-MAX_WORDS = 2500
-MAX_LENGTH = 40
-HIDDEN = (64, 64)
-
 
 @dataclass(frozen=True, eq=False)
 class Suite:
@@ -48,9 +45,10 @@ class Suite:
     ----------
     tasks : mapping of str to tlcourse.finetuning.Task
     vocabulary : tlcourse.data.Vocabulary
-        The `MAX_WORDS` most frequent words of each task's train split.
+        The most frequent words of each task's train split.
     embedding : numpy.ndarray
-        float32, shape (V, 50): English words as in GloVe, Chinese words by lesson 2's map.
+        float32, shape (V, d): in the course's English words as in GloVe (d = 50), Chinese words by
+        lesson 2's map.
     """
 
     tasks: Mapping[str, Task]
@@ -92,46 +90,60 @@ def _load_suite() -> Suite:
     return build_suite({name: load() for name, load in SUITE.items()})
 
 
-def build_suite(datasets: Mapping[str, TextDataset]) -> Suite:
-    """Labelled sets of your own, English or Chinese, on one vocabulary and one embedding.
+def build_suite(
+    datasets: Mapping[str, Data],
+    *,
+    vectors: KeyedVectors | None = None,
+    language: str = "en",
+    max_words: int = 2500,
+    max_length: int = 40,
+) -> Suite:
+    """Labelled sets of your own on one vocabulary and one embedding.
 
     Parameters
     ----------
-    datasets : mapping of str to tlcourse.data.TextDataset
-        Each task's texts, as `tlcourse.data.from_csv` or `tlcourse.data.from_hub` gives them.
+    datasets : mapping of str to tlcourse.data.TextDataset or (texts, labels)
+        Each task's texts; texts and labels of your own all fall into the train split.
+    vectors : gensim.models.KeyedVectors, optional
+        The words' vectors; left out, those of the course, for English and for Chinese words.
+    language : {"en", "zh"}
+        Of texts that come without a data set.
+    max_words : int
+        So many of each task's most frequent words.
+    max_length : int
+        Longer texts lose their end.
     """
-    if not datasets:
-        raise ValueError("at least one labelled set is needed")
+    if not isinstance(datasets, Mapping) or not datasets:
+        raise ValueError(
+            f"datasets must map names to labelled sets, at least one; got {shown(datasets)}"
+        )
+    check_count("max_words", max_words)
+    check_count("max_length", max_length)
+    own = {name: as_dataset(data, language, name) for name, data in datasets.items()}
     words: dict[str, None] = {}
-    for dataset in datasets.values():
+    for dataset, _ in own.values():
         train = dataset.subset("train").tokens
-        words |= dict.fromkeys(Vocabulary.build(train, max_words=MAX_WORDS).words[2:])
+        words |= dict.fromkeys(Vocabulary.build(train, max_words=max_words).words[2:])
     vocabulary = Vocabulary.build([list(words)])
+    spaces = _course_vectors() if vectors is None else (vectors,)
+    # Not centred: a word of either language keeps its place in the space that both share.
+    E = standard_embedding(vocabulary, *spaces, centre=False)
     tasks = {
-        name: encode_task(name, dataset, vocabulary, MAX_LENGTH)
-        for name, dataset in datasets.items()
+        name: encode_task(name, dataset, vocabulary, max_length, classes)
+        for name, (dataset, classes) in own.items()
     }
-    return Suite(tasks, vocabulary, _embedding(vocabulary))
+    return Suite(tasks, vocabulary, E)
 
 
-def _embedding(vocabulary: Vocabulary) -> np.ndarray:
-    """A row for each word; a word of both languages (a number, say) is read as English."""
+def _course_vectors() -> tuple[KeyedVectors, KeyedVectors]:
+    """Chinese and English; a word of both languages (a number, say) is read as English."""
     spaces = load_bilingual()
-    mapped = map_vectors(spaces, fit_least_squares(*spaces.pairs()))
-    E = np.random.default_rng(0).normal(size=(len(vocabulary), mapped.vector_size))
-    for vectors in (mapped, spaces.target):
-        found, known = embedding_matrix(vocabulary, vectors)
-        # Least squares shrinks what it maps: each language by its own standard deviation.
-        E[known] = found[known] / _scale(vectors)
-    E[0] = 0
-    return E.astype(np.float32)
+    return map_vectors(spaces, fit_least_squares(*spaces.pairs())), spaces.target
 
 
-def _scale(vectors: KeyedVectors) -> float:
-    return float(vectors.vectors.std())
-
-
-def build_multitask(suite: Suite, names: Sequence[str], seed: int = 0) -> MultitaskModel:
+def build_multitask(
+    suite: Suite, names: Sequence[str], seed: int = 0, hidden: tuple[int, int] = (64, 64)
+) -> MultitaskModel:
     """A fresh trunk on the suite's embedding, with a fresh head for each named task.
 
     Raises
@@ -140,8 +152,8 @@ def build_multitask(suite: Suite, names: Sequence[str], seed: int = 0) -> Multit
         If there is no such task, or none is named.
     """
     suite.check_names(names)
-    classes = {name: len(suite.tasks[name].dataset.label_names) for name in names}
+    classes = {name: len(suite.tasks[name].classes) for name in names}
     with Stream(seed):
-        model = MultitaskModel(Encoder(suite.embedding, HIDDEN), classes)
+        model = MultitaskModel(Encoder(suite.embedding, hidden), classes)
     start_from_frequencies(model, suite.source(names).ids)
     return model

@@ -95,16 +95,12 @@ class Chart:
         if self.steps:
             axes.set_xlim(-0.02 * self.steps, 1.02 * self.steps)
         elif self.ticks:
-            at = [self.place(x) for x in self.ticks]
             texts = self.ticks if isinstance(self.ticks, Mapping) else {}
-            if self.scale == "log":
-                axes.set_xscale("log")
-                axes.set_xlim(min(at) / 1.15, max(at) * 1.15)
-            else:
-                room = 0.3 if self.scale == "even" else 0.04 * (max(at) - min(at))
-                axes.set_xlim(min(at) - room, max(at) + room)
-            axes.set_xticks(at, [texts.get(x, f"{x:,}") for x in self.ticks])
-            axes.minorticks_off()
+            at = {self.place(x): texts.get(x, f"{x:,}") for x in self.ticks}
+            log, low, high = self.scale == "log", min(at), max(at)
+            room = 0.3 if self.scale == "even" else 0.04 * (high - low)
+            axes.set_xlim(*(low / 1.15, high * 1.15) if log else (low - room, high + room))
+            figures.number_ticks(axes, at, log)
         for text, value in self.levels.items():
             if isinstance(value, tuple):
                 mean, std = value
@@ -124,7 +120,7 @@ class CurveExplorer(Explorer):
     """Base class of explorers of a recorded sweep: what is declared here is drawn.
 
     A subclass declares ``name``, ``size``, the attributes below and `charts`, and writes
-    `describe`, `code` and `train`; what else it shows it adds to `frame` and `draw`.
+    `describe` and `train`; what else it shows it adds to `frame` and `draw`.
 
     A result has the sweep's settings by their names, ``rows`` (all runs along x), ``here`` (those
     at the setting on x) and ``lines``, for each line of the charts a table with columns ``mean``
@@ -194,6 +190,12 @@ class CurveExplorer(Explorer):
         """A line's mean ± standard deviation at the setting on x, in words."""
         mean, std = result["lines"][name].loc[result[self.x], ["mean", "std"]]
         return f"{mean:z.{digits}f} ± {std:.{digits}f}"
+
+    def told_all(self, result: Result, digits: int = 3, sign: str = " ") -> str:
+        """All lines' names with their mean ± standard deviation, in words."""
+        names = {line: name for c in self.charts(result) for line, name in c.lines.items()}
+        told = (f"{names[line]}{sign}{self.told(result, line, digits)}" for line in names)
+        return ", ".join(told)
 
     def frame_key(self, result: Result) -> Hashable:
         """The charts as they were declared: limits, ticks, titles, baselines."""
