@@ -17,7 +17,6 @@ from tlcourse.data.datasets import TextDataset, load_movie_reviews, load_news_to
 from tlcourse.inputs import Inputs
 from tlcourse.training import Stream
 
-LAYERS = 6
 MAX_LENGTH = 32
 RATE, HEAD_RATE = 3e-4, 3e-3
 JUDGED = {"validation": 300, "test": 500}

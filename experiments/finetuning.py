@@ -16,7 +16,6 @@ from tlcourse.finetuning.tuning import evaluate, source_loss, tune
 from tlcourse.models import LAYERS
 
 Found = dict[str, float | str]
-CHECKS = 5
 
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "constant rate": {},
@@ -93,7 +92,7 @@ def adapt(
 
 def mixture_lambda(lam: float, n: int, init: str, seed: int) -> Found:
     """`adapt` with λ, and its learning curves."""
-    return adapt(n, seed, init=init, lam=lam, checks=CHECKS)
+    return adapt(n, seed, init=init, lam=lam, checks=5)
 
 
 def freeze_and_tune(schedule: str, n: int, seed: int, **ticked: bool) -> Found:
