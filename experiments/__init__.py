@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import tomllib
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,16 +30,7 @@ def find(name: str) -> Sweep:
     if name not in _declared():
         raise KeyError(f"no sweep {name!r}; there are: {', '.join(names())}")
     about = _declared()[name]
-    return Sweep(
-        name,
-        about["title"],
-        _function(about["run"]),
-        about["grid"],
-        range(about.get("seeds", 5)),
-        _function(about["keep"]) if "keep" in about else None,
-    )
-
-
-def _function(place: str) -> Callable[..., Any]:
-    module, _, name = place.partition(".")
-    return getattr(importlib.import_module(f"experiments.{module}"), name)
+    module, _, function = about["run"].partition(".")
+    run = getattr(importlib.import_module(f"experiments.{module}"), function)
+    seeds = range(about.get("seeds", 5))
+    return Sweep(name, about["title"], run, about["grid"], seeds, about.get("keep", ()))

@@ -10,28 +10,20 @@ import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from experiments.engine import Settings
-from experiments.shared import judged, on_split, tuned
+from experiments.shared import judged, on_split, split_from, tuned
 from tlcourse import bert
 from tlcourse.bert.layers import trainable_share
 from tlcourse.data.datasets import TextDataset, load_movie_reviews, load_news_topics
 from tlcourse.inputs import Inputs
 from tlcourse.training import Stream
 
-LAYERS = 6
 MAX_LENGTH = 32
 RATE, HEAD_RATE = 3e-4, 3e-3
 JUDGED = {"validation": 300, "test": 500}
 
 
-@lru_cache(maxsize=4)
-def _split(name: str) -> TextDataset:
-    return load_movie_reviews().subset(name)
-
-
-@lru_cache(maxsize=2)
 def _judged(split: str) -> TextDataset:
-    return _split(split).sample(JUDGED[split], 0)
+    return split_from(load_movie_reviews, split).sample(JUDGED[split], 0)
 
 
 def _encoded(texts: TextDataset, max_length: int = MAX_LENGTH) -> Inputs:
@@ -40,9 +32,9 @@ def _encoded(texts: TextDataset, max_length: int = MAX_LENGTH) -> Inputs:
 
 def _tuned(labels: int, learning_rate: float, seed: int, **options: Any) -> bert.TextClassifier:
     """MiniLM tuned on a draw of movie reviews, with the mean of the states read unless told."""
-    train = _split("train").sample(labels, seed)
+    train = split_from(load_movie_reviews, "train").sample(labels, seed)
     return bert.tune(
-        "minilm", train.texts, train.labels, learning_rate=learning_rate, seed=seed,
+        "minilm", train.texts, list(train.labels), learning_rate=learning_rate, seed=seed,
         max_length=MAX_LENGTH, device="cpu", **{"pooling": "mean", **options},
     )  # fmt: skip
 
@@ -61,13 +53,13 @@ def tune_reviews(labels: int, learning_rate: float, seed: int, **options: Any) -
     }
     for split in JUDGED:
         texts = _judged(split)
-        found |= on_split(split, classifier.scores(texts.texts, texts.labels))
+        found |= on_split(split, classifier.scores(texts.texts, list(texts.labels)))
     return found
 
 
 def from_scratch(scratch: bool, labels: int, learning_rate: float, seed: int) -> dict[str, float]:
     """MiniLM's shape, trained on a draw of movie reviews from random weights."""
-    train = _split("train").sample(labels, seed)
+    train = split_from(load_movie_reviews, "train").sample(labels, seed)
     model = bert.load_model(
         bert.BertMeanClassifier, "minilm", scratch=scratch, seed=seed, num_labels=2
     )
@@ -79,20 +71,10 @@ def from_scratch(scratch: bool, labels: int, learning_rate: float, seed: int) ->
     return found
 
 
-def bears_the_rate(row: Settings) -> bool:
-    """The head alone needs the higher rate, and nothing else bears it."""
-    return (row["frozen"] == LAYERS) == (row["learning_rate"] == HEAD_RATE)
-
-
 @lru_cache(maxsize=5)
 def _tuned_on_reviews(seed: int) -> dict[str, torch.Tensor]:
     """The weights of MiniLM tuned on 200 movie reviews, shared by the runs of `second_task`."""
     return _tuned(200, RATE, seed).model.state_dict()
-
-
-@lru_cache(maxsize=1)
-def _news() -> TextDataset:
-    return load_news_topics()
 
 
 def second_task(start: str, frozen: int, seed: int) -> dict[str, float]:
@@ -100,10 +82,11 @@ def second_task(start: str, frozen: int, seed: int) -> dict[str, float]:
     model = bert.load_model(bert.BertMeanClassifier, "minilm", seed=seed, num_labels=2)
     if start == "tuned on reviews":
         model.load_state_dict(_tuned_on_reviews(seed))
-    model.num_labels = model.config.num_labels = len(_news().label_names)
+    train, test = (split_from(load_news_topics, split) for split in ("train", "test"))
+    train, test = train.sample(50, seed), test.sample(200, 0)
+    model.num_labels = model.config.num_labels = len(train.label_names)
     with Stream(seed):
         model.classifier = torch.nn.Linear(model.config.hidden_size, model.num_labels)
-    train, test = _news().subset("train").sample(50, seed), _news().subset("test").sample(200, 0)
     rate = HEAD_RATE if frozen else RATE
     tuned(model, _encoded(train, 48), train.labels, frozen, rate, seed, steps=30)
     return judged("test", test.labels, bert.predict(model, _encoded(test, 48)))
@@ -118,15 +101,12 @@ CONTRASTS = frozenset(("but", "though", "although", "however", "yet", "despite")
 def error_slices(labels: int, frozen: int, learning_rate: float, seed: int) -> dict[str, float]:
     """Where a tuned MiniLM errs: test sentences by kind, those that were not cut.
 
-    Returns
-    -------
-    dict
-        For each kind of sentence the balanced accuracy (the mean over both classes, since the
-        kinds are not equally often positive), how many there are (``n_…``) and their mean length
-        in pieces (``pieces_…``); over all sentences ``accuracy``, ``sure``, the accuracy where
-        the probability is above 0.9, and ``sure_share``, how often that is.
+    Returns for each kind the balanced accuracy (the mean over both classes, since the kinds are not
+    equally often positive), how many there are (``n_…``) and their mean length in pieces
+    (``pieces_…``); over all sentences ``accuracy``, ``sure``, the accuracy where the probability is
+    above 0.9, and ``sure_share``, how often that is.
     """
-    test = _split("test")
+    test = split_from(load_movie_reviews, "test")
     probabilities = _tuned(labels, learning_rate, seed, frozen=frozen).probabilities(test.texts)
     predicted, sure = probabilities.argmax(1), probabilities.max(1) > 0.9
     right = predicted == test.labels

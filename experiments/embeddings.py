@@ -11,8 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from experiments.shared import split_from
 from tlcourse.data.corpora import load_corpus
-from tlcourse.data.datasets import TextDataset, load_movie_reviews, load_news_topics
+from tlcourse.data.datasets import load_movie_reviews, load_news_topics
 from tlcourse.embeddings.vectors import (
     document_averages,
     load_glove,
@@ -43,9 +44,7 @@ def word2vec_knobs(tokens: int, **options: Any) -> dict[str, float | str]:
     return found
 
 
-@lru_cache(maxsize=2)
-def _texts(task: str) -> TextDataset:
-    return {"movie_reviews": load_movie_reviews, "news_topics": load_news_topics}[task]()
+TASKS = {"movie_reviews": load_movie_reviews, "news_topics": load_news_topics}
 
 
 @lru_cache(maxsize=8)
@@ -55,7 +54,7 @@ def _averages(task: str, features: str, split: str) -> np.ndarray:
     if features == "random vectors":  # the same words as GloVe, but rows without meaning
         noise = np.random.default_rng(0).normal(size=vectors.vectors.shape)
         vectors = make_vectors(vectors.index_to_key, noise)
-    return document_averages(_texts(task).subset(split).tokens, vectors)
+    return document_averages(split_from(TASKS[task], split).tokens, vectors)
 
 
 def few_shot(task: str, features: str, n: int, seed: int) -> dict[str, float]:
@@ -63,7 +62,7 @@ def few_shot(task: str, features: str, n: int, seed: int) -> dict[str, float]:
 
     It reads averaged word vectors, or TF-IDF counts of the n documents' own words.
     """
-    train, judged = _texts(task).subset("train"), _texts(task).subset("test")
+    train, judged = (split_from(TASKS[task], split) for split in ("train", "test"))
     rows = train.sample_rows(n, seed)
     classifier = LogisticRegression(C=BEST_C[features], max_iter=3000)
     read: Any = TfidfVectorizer(analyzer=tuple), [train.take(rows).tokens, judged.tokens]

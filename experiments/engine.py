@@ -44,8 +44,9 @@ class Sweep:
     grid : mapping
         Each setting with its values; every combination is run.
     seeds : sequence of int
-    keep : callable, optional
-        Tells which combinations make sense; all if left out.
+    keep : sequence of mapping
+        The values that some settings may have: only combinations that fit one of them are run; all
+        if there is none.
     """
 
     name: str
@@ -53,14 +54,19 @@ class Sweep:
     run: Callable[..., Mapping[str, Any]]
     grid: Mapping[str, Sequence[Any]]
     seeds: Sequence[int] = range(5)
-    keep: Callable[[Settings], bool] | None = None
+    keep: Sequence[Mapping[str, Sequence[Any]]] = ()
 
     def settings(self) -> list[Settings]:
         """Every run's settings, seed included."""
         names = [*self.grid, "seed"]
         combinations = itertools.product(*self.grid.values(), self.seeds)
         rows = [dict(zip(names, values, strict=True)) for values in combinations]
-        return [row for row in rows if self.keep is None or self.keep(row)]
+        keep = self.keep or ({},)
+        return [
+            row
+            for row in rows
+            if any(all(row[name] in known for name, known in rule.items()) for rule in keep)
+        ]
 
 
 def run_one(sweep: Sweep, settings: Settings) -> Settings:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.engine import Settings
 from experiments.shared import curve, points
 from tlcourse.finetuning.collapse import pretrain_encoder
 from tlcourse.finetuning.layers import count_parameters
@@ -17,7 +16,6 @@ from tlcourse.finetuning.tuning import evaluate, source_loss, tune
 from tlcourse.models import LAYERS
 
 Found = dict[str, float | str]
-CHECKS = 5
 
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "constant rate": {},
@@ -62,25 +60,10 @@ def adapt(
 ) -> Found:
     """Adapt a model to n labelled texts and judge it on both tasks.
 
-    Parameters
-    ----------
-    n : int
-        Labelled texts of the target task.
-    seed : int
-        Draws them, their order, the new head and dropout.
-    task, init, pretrained
-        See `tlcourse.finetuning.build_model`.
-    checks : int
-        Points of the learning curve.
-    **options
-        Of `tlcourse.finetuning.tune`.
-
-    Returns
-    -------
-    dict
-        ``accuracy`` and ``macro_f1`` of the target task on test texts, ``pre``, the language-model
-        loss on validation texts, and with checks the curves ``curve_accuracy`` (300 validation
-        texts) and ``curve_pre``.
+    ``seed`` draws them, their order, the new head and dropout; options are of `tune`. Returns
+    ``accuracy`` and ``macro_f1`` of the target task on test texts, ``pre``, the language-model loss
+    on validation texts, and with ``checks`` the curves ``curve_accuracy`` (300 validation texts)
+    and ``curve_pre``, of as many points.
     """
     data = load_task(task)
     model = build_model(data, init, pretrained, seed)
@@ -109,7 +92,7 @@ def adapt(
 
 def mixture_lambda(lam: float, n: int, init: str, seed: int) -> Found:
     """`adapt` with λ, and its learning curves."""
-    return adapt(n, seed, init=init, lam=lam, checks=CHECKS)
+    return adapt(n, seed, init=init, lam=lam, checks=5)
 
 
 def freeze_and_tune(schedule: str, n: int, seed: int, **ticked: bool) -> Found:
@@ -127,12 +110,6 @@ def labels_needed(
     """`adapt` by one of `ARMS`, each with its own learning rate, at equal steps."""
     options = {"learning_rate": BEST_RATE[arm], "steps": steps, **ARMS[arm]}
     return adapt(n, seed, task=task, init=init, **options)
-
-
-def worth_running(row: Settings) -> bool:
-    """Chinese from two embeddings; English from GloVe, with fewer steps of n."""
-    english = row["task"] == "movie_reviews"
-    return (row["init"] == "GloVe") == english and (not english or row["n"] in (50, 200, 1000))
 
 
 def more_steps(arm: str, n: int, seed: int) -> Found:

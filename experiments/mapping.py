@@ -8,12 +8,11 @@ from typing import Any
 from filelock import FileLock
 from gensim.models.keyedvectors import KeyedVectors
 
-from experiments.engine import Settings
 from tlcourse.data.corpora import load_corpus
 from tlcourse.data.sources import content_digest
 from tlcourse.embeddings.vectors import load_vectors, save_vectors
 from tlcourse.embeddings.word2vec import train_word2vec
-from tlcourse.mapping.crosslingual import ARMS, classify_averages, classify_lstm, fit_lambda
+from tlcourse.mapping.crosslingual import classify_averages, classify_lstm, fit_lambda
 from tlcourse.mapping.linear_map import LinearMap, fit, planted_rotation, refine
 from tlcourse.mapping.retrieval import cosine_scores, precision_at_k, top_candidates
 from tlcourse.mapping.spaces import Bilingual, between, evaluate_map, load_bilingual
@@ -77,11 +76,6 @@ def zero_label(model: str, arm: str, n: int, seed: int) -> dict[str, float]:
     if model == "LSTM":
         return classify_lstm(n, seed, arm, device="cpu")
     return classify_averages(n, seed, arm)
-
-
-def has_labels(row: Settings) -> bool:
-    """Without any label only English knowledge classifies."""
-    return row["n"] > 0 or row["arm"] == ARMS[0]
 
 
 def map_lambda(lam: float, n: int, seed: int) -> dict[str, float]:

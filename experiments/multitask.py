@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from experiments.engine import Settings
 from experiments.shared import curve, points
 from tlcourse.finetuning.tasks import Encoded
 from tlcourse.multitask.soft_sharing import train_tied
@@ -35,22 +34,10 @@ def _splits(suite: Suite, names: Iterable[str], split: str) -> dict[str, Encoded
 
 
 def together(sizes: Mapping[str, int], seed: int, *, lam: float = 0.0, **options: Any) -> Found:
-    """Train tasks on one trunk and judge each.
+    """Train tasks, each with its number of labelled texts, on one trunk, and judge each.
 
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Labelled texts of each task.
-    seed : int
-        Draws the texts, their order, the trunk, the heads and dropout.
-    **options
-        Of `tlcourse.multitask.train_tasks`.
-
-    Returns
-    -------
-    dict
-        ``accuracy_<task>`` and ``macro_f1_<task>`` on test texts, ``validation_<task>``
-        (accuracy on validation texts), and the ``weights`` at the end.
+    Returns ``accuracy_<task>`` and ``macro_f1_<task>`` on test texts, ``validation_<task>``
+    (accuracy on validation texts), and the ``weights`` at the end.
     """
     suite, names = load_suite(), list(sizes)
     model = build_multitask(suite, names, seed)
@@ -104,18 +91,6 @@ def task_group(tasks: str, seed: int) -> Found:
     return _over_all_tasks(together(dict.fromkeys(members(tasks), GROUP_LABELS), seed))
 
 
-def has_scheme(row: Settings) -> bool:
-    """Methods for every set; other weights for its own tasks.
-
-    Of a pair only the first task's weight is changed: the second's × 4 is the first's ÷ 4.
-    """
-    names = members(row["tasks"])
-    changed = names[:1] if len(names) == 2 else names
-    return row["scheme"] in ("equal", "uncertainty", "PCGrad", *(
-        f"{task} {change}" for task in changed for change in ("× 4", "÷ 4")
-    ))  # fmt: skip
-
-
 def balance(tasks: str, scheme: str, seed: int) -> Found:
     """A way to balance tasks with `GROUP_LABELS` labels each, at equal steps."""
     names = members(tasks)
@@ -133,13 +108,9 @@ def helper_gain(target: str, helper: str, arm: str, n: int, seed: int, steps: in
     """A target task with few labels: alone, with a helper at once, or after it in sequence.
 
     The target sees the same texts in the same order for as many steps in all three. In
-    sequence the trunk, trained on the helper for as many steps, is kept.
-
-    Returns
-    -------
-    dict
-        ``accuracy`` and ``macro_f1`` on test texts after the last step, ``stopped``, the test
-        accuracy at the check that was best on validation texts, and ``curve``.
+    sequence the trunk, trained on the helper for as many steps, is kept. ``accuracy`` and
+    ``macro_f1`` are on test texts after the last step; ``stopped`` is the test accuracy at the
+    check that was best on validation texts.
     """
     suite = load_suite()
     sizes = {target: n} if arm == "alone" else {target: n, helper: MANY}
@@ -167,13 +138,6 @@ def helper_gain(target: str, helper: str, arm: str, n: int, seed: int, steps: in
         "stopped": best[f"accuracy_{target}"],
         "curve": curve(point["validation"] for point in history.checks),
     }
-
-
-def worth_running(row: Settings) -> bool:
-    """A helper other than the target; in sequence only with few labels."""
-    if row["helper"] == row["target"] or (row["helper"] == "none") != (row["arm"] == "alone"):
-        return False
-    return row["arm"] != "in sequence" or row["n"] == 50
 
 
 def alone_longer(target: str, n: int, seed: int) -> Found:

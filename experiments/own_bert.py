@@ -10,8 +10,8 @@ import torch
 from transformers import BertForTokenClassification
 
 from experiments.bert_models import DROPOUT, NAME, SHAPE, VECTORS, new_model
-from experiments.engine import Settings
-from experiments.shared import curve, judged, on_split, points, steps_for, tuned
+from experiments.recipes import RECIPES
+from experiments.shared import curve, judged, on_split, points, split_from, steps_for, tuned
 from tlcourse import bert
 from tlcourse.bert import entities
 from tlcourse.bert.masking import Documents, encode_documents, load_documents, masked_batches
@@ -26,11 +26,6 @@ RATE = 1e-3
 
 
 @lru_cache(maxsize=1)
-def _reviews() -> TextDataset:
-    return load_zh_reviews()
-
-
-@lru_cache(maxsize=1)
 def _tokenizer() -> Any:
     return bert.load_tokenizer(NAME)
 
@@ -41,7 +36,7 @@ def _encoded(texts: TextDataset) -> Inputs:
 
 @lru_cache(maxsize=8)
 def _judged(split: str, n: int, domain: str = "") -> tuple[Inputs, np.ndarray]:
-    part = _reviews().subset(split)
+    part = split_from(load_zh_reviews, split)
     part = part.take(domain_rows(part, domain)) if domain else part.sample(n, 0)
     return _encoded(part), part.labels
 
@@ -71,7 +66,7 @@ def tune_zh(
 
     ``times`` multiplies the steps.
     """
-    train = _reviews().subset("train").sample(labels, seed)
+    train = split_from(load_zh_reviews, "train").sample(labels, seed)
     model = _started(BertMeanClassifier, start, 2, seed)
     steps = times * steps_for(labels)
     tuned(model, _encoded(train), train.labels, frozen, learning_rate, seed, steps)
@@ -82,22 +77,12 @@ def tune_zh(
     return found
 
 
-def worth_running(row: Settings) -> bool:
-    """Scratch leaves nothing to freeze, and only a head alone bears the higher rate."""
-    return row["start"] == "own BERT" if row["frozen"] else row["learning_rate"] == RATE
-
-
-def steps_differ(row: Settings) -> bool:
-    """More steps are for scratch, which has been run with the usual ones."""
-    return (row["start"] == "scratch") == (row["times"] > 1)
-
-
 def across_domains(source: str, seed: int) -> dict[str, float]:
     """Tune the own BERT on 200 reviews of one domain; accuracy on the test reviews of each.
 
     With macro-F1 beside it, since a domain's two classes are not equally frequent.
     """
-    part = _reviews().subset("train")
+    part = split_from(load_zh_reviews, "train")
     train = part.take(domain_rows(part, source)).sample(200, seed)
     model = _started(BertMeanClassifier, "own BERT", 2, seed)
     tuned(model, _encoded(train), train.labels, 0, RATE, seed)
@@ -134,16 +119,6 @@ def tag_entities(
     return found
 
 
-TINY: dict[str, Any] = {
-    **SHAPE,
-    "hidden_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 512,
-    "max_position_embeddings": 64,
-}
-
-
 @lru_cache(maxsize=2)
 def _documents(split: str) -> Documents:
     """A quarter of the documents: more than 200 steps read, and soon tokenised."""
@@ -160,7 +135,8 @@ def first_steps(bias: str, learning_rate: float, seed: int, steps: int = 200) ->
 
     The curve has the MLM loss at the start and after each tenth of the steps.
     """
-    model = new_model(TINY, _documents("train"), _tokenizer(), seed=seed)
+    shape = {**SHAPE, **RECIPES["first_steps"]}
+    model = new_model(shape, _documents("train"), _tokenizer(), seed=seed)
     if bias == "zeros":
         torch.nn.init.zeros_(model.cls.predictions.bias)
     history = pretrain(

@@ -16,15 +16,7 @@ Tell = Callable[[str], object]
 class Partial:
     """The file ``<name>.partial.jsonl``: a line about the code, then a line for each row.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    name : str
-        The sweep's.
-    names : sequence of str
-        The settings that tell a row from the others.
-    code : str
-        `code_of` the function that makes the rows.
+    ``names`` tell a row from the others; ``code`` is `code_of` the function that makes the rows.
     """
 
     def __init__(self, folder: Path, name: str, names: Sequence[str], code: str) -> None:
@@ -35,8 +27,7 @@ class Partial:
     def take_up(self, wanted: Mapping[str, Any], tell: Tell) -> dict[str, dict[str, Any]]:
         """The finished rows by their `key`; what cannot be used is told.
 
-        Rows of other code are set aside under another name. The file is left whole: a line
-        that was cut off would spoil the next one.
+        Rows of other code are set aside; the file is left whole: a cut line would spoil the next.
         """
         lines = self.path.read_bytes().split(b"\n") if self.path.is_file() else []
         rows = [_parsed(line) for line in lines if line.strip()]

@@ -29,13 +29,7 @@ MODELS = {checkpoint_path(task, init).stem: (task, init) for task in TASKS for i
 
 
 def make_vectors(name: str, folder: Path | None = None, progress: Progress | None = None) -> Path:
-    """Train vectors by their recipe; write them with a ``.json`` that says how.
-
-    Raises
-    ------
-    KeyError
-        If there is no such recipe.
-    """
+    """Train vectors by their recipe; write them with a ``.json`` that says how."""
     if name not in VECTORS:
         raise KeyError(f"no recipe {name!r}; there are: {', '.join(VECTORS)}")
     options, start = dict(VECTORS[name]), time.perf_counter()
@@ -64,11 +58,6 @@ def make_model(name: str, folder: Path | None = None, progress: Progress | None 
     """Pretrain a language model on a task's train texts, without labels, or the own BERT.
 
     Writes the weights, and a ``.json`` with the recipe and the loss on validation texts.
-
-    Raises
-    ------
-    KeyError
-        If there is no such model.
     """
     if name == "bert-zh":
         from experiments import bert_models

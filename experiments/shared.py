@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from tlcourse import bert
 from tlcourse.bert.layers import above
+from tlcourse.data.datasets import TextDataset
 from tlcourse.finetuning.layers import freeze
 from tlcourse.inputs import Inputs
 from tlcourse.scores import scores
+
+
+@lru_cache(maxsize=6)
+def split_from(load: Callable[[], TextDataset], split: str) -> TextDataset:
+    """One split of a data set of the course."""
+    return load().subset(split)
 
 
 def curve(values: Iterable[float], form: str = ".4f") -> str:

@@ -34,7 +34,7 @@ def test_fetch_by_name(capsys):
 
 def test_faults_are_one_line(capsys):
     assert cli.main(["fetch", "nothing"]) == 1
-    assert capsys.readouterr().err.startswith("tlcourse: no dataset 'nothing'")
+    assert capsys.readouterr().err.startswith("tlcourse: no dataset of the name 'nothing'")
     assert cli.main(["sweep", "nothing"]) == 1
     assert "there are: " in capsys.readouterr().err
     assert cli.main(["vectors", "fr"]) == 1
@@ -452,6 +452,27 @@ def test_a_missing_package_is_one_line(monkeypatch, capsys, tmp_path):
     )
 
 
+@pytest.mark.parametrize("command", [["sweep"], ["vectors", "en"], ["pretrain"]])
+def test_without_a_clone_there_are_no_experiments(command, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "experiments"]:
+        monkeypatch.delitem(sys.modules, name)
+    root = str(Path(tlcourse.__file__).resolve().parent.parent)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", root)])
+    monkeypatch.setattr(sys, "meta_path", [f for f in sys.meta_path if "ditable" not in repr(f)])
+    monkeypatch.chdir("/")
+    assert cli.main(command) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("tlcourse: the sweeps and recipes are not installed with the course")
+    assert "python -m tlcourse" in said
+
+
+def test_a_sweep_without_its_scheduler(tmp_path, capsys):
+    command = ["sweep", "planted_rotation", "--out", str(tmp_path), "--scheduler"]
+    assert cli.main([*command, "127.0.0.1:1"]) == 1
+    assert "no dask scheduler answers at '127.0.0.1:1'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_sweep_wants_some_processes(tmp_path, capsys):
     assert cli.main(["sweep", "planted_rotation", "--jobs", "0", "--out", str(tmp_path)]) == 1
     assert "jobs must be a number of processes, or -1" in capsys.readouterr().err
@@ -495,5 +516,5 @@ def test_python_m_works():
 
 def test_unknown_attribute():
     assert "mapping" in dir(tlcourse)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="attribute nothing"):
         tlcourse.nothing  # noqa: B018

@@ -591,9 +591,9 @@ def test_schedules_say_where_they_end():
 
 def test_texts_that_do_not_fit():
     bare = Encoded(TEXTS.ids, TEXTS.lengths)
-    with pytest.raises(ValueError, match="labelled texts, at least one; got 24 texts without"):
+    with pytest.raises(ValueError, match="texts must hold labelled texts; got 24 texts without"):
         evaluate(make_model(), bare)
-    with pytest.raises(ValueError, match="class_loss needs labelled texts"):
+    with pytest.raises(ValueError, match="batch must hold labelled texts"):
         class_loss(make_model(), bare)
     with pytest.raises(ValueError, match=r"weights must have shape \(24,\), .* got \(24, 1\)"):
         Encoded(TEXTS.ids, TEXTS.lengths, TEXTS.labels, torch.ones(24, 1))
@@ -603,6 +603,16 @@ def test_texts_that_do_not_fit():
         tune(make_model(), Encoded(TEXTS.ids + 30, TEXTS.lengths, TEXTS.labels), **QUICK)
     with pytest.raises(ValueError, match="limit must be"):
         source_loss(make_model(), TEXTS, -5)
+    with pytest.raises(ValueError, match="target must hold texts, at least one; got none"):
+        tune(make_model(), TEXTS.take([]), **QUICK)
+    for call in (
+        lambda: tune(make_model(), ["a fine film"], **QUICK),
+        lambda: tune(make_model(), TEXTS, **{**QUICK, "source": ["a fine film"]}),
+        lambda: evaluate(make_model(), ["a fine film"]),
+        lambda: source_loss(make_model(), None),
+    ):
+        with pytest.raises(TypeError, match=r"must be Encoded, as task.encode\(texts, labels\) gi"):
+            call()
 
 
 def test_rows_are_numbers_or_a_mask():

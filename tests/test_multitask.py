@@ -647,6 +647,21 @@ def test_what_was_frozen_stays_frozen_in_train_tasks():
         multitask.train_tasks(model, TASKS, method="PCGrad", **OPTIONS)
 
 
+def test_tied_trunks_keep_what_was_frozen():
+    models = {name: _model({name: CLASSES[name]}, seed=number) for number, name in enumerate(TASKS)}
+    freeze(models["a"], 1)
+    before = {name: copy.deepcopy(model.state_dict()) for name, model in models.items()}
+    soft_sharing.train_tied(models, TASKS, strength=0.1, **OPTIONS)
+    for name, model in models.items():
+        assert all(p.requires_grad for p in model.encoder.upper.parameters())
+        kept = torch.equal(
+            model.encoder.lower.weight_hh_l0, before[name]["encoder.lower.weight_hh_l0"]
+        )
+        assert kept == (name == "a")
+        assert torch.equal(model.encoder.embedding.weight, before[name]["encoder.embedding.weight"])
+    assert models["b"].encoder.embedding.weight.requires_grad, "frozen for the run only"
+
+
 def test_train_tasks_refuses_settings_out_of_range():
     for options, words in (
         ({"steps": 0}, "steps must be"),

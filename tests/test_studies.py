@@ -21,7 +21,7 @@ def suite():
 
     def made(words, names):
         texts = [f"{words[n % 4]} {words[(n + 2 * (n % 2)) % 4]}" for n in range(160)]
-        labels = np.arange(160) % 4 // 2
+        labels = np.arange(160) % 4 // 2 ^ (np.random.default_rng(0).random(160) < 0.15)
         split = ["train"] * 96 + ["validation"] * 32 + ["test"] * 32
         tokens = tuple(tuple(text.split()) for text in texts)
         return TextDataset("made", "en", tuple(texts), labels, names, np.array(split), tokens)
@@ -38,9 +38,9 @@ def test_train_together_on_sets_of_ones_own(suite):
         suite, sizes, {"colours": 1, "numbers": 2}, 3, 0.1, progress=shares.append
     )
     assert set(found) == {f"{m}_{t}" for m in ("accuracy", "macro_f1") for t in sizes}
-    assert found["accuracy_colours"] > 0.9
+    assert found["accuracy_colours"] > 0.7
     assert shares[-1] == 1
-    one, again, other = (train_together(suite, sizes, steps=1, seed=n) for n in (3, 3, 4))
+    one, again, other = (train_together(suite, sizes, steps=4, seed=n) for n in (3, 3, 4))
     assert one == again != other
 
 
@@ -54,7 +54,7 @@ def test_train_helped_alone_at_once_and_in_sequence(suite):
     # The three begin from the same trunk, and the third has been trained by then.
     assert alone[0] == at_once[0] != before[0]
     longer = train_helped(suite, {"colours": 80}, steps=60)
-    assert longer[-1]["test"] > 0.9
+    assert longer[-1]["test"] > 0.7
 
 
 def test_train_watched_gives_cosines_of_each_pair(suite):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 import time
 from collections.abc import Hashable
 from functools import lru_cache
@@ -24,9 +23,9 @@ from tlcourse.data.datasets import load_movie_reviews
 from tlcourse.paths import data_dir
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
-from tlcourse.widgets.cells import cell_of
 from tlcourse.widgets.curves import Chart, CurveExplorer, Knob, plus_minus
 from tlcourse.widgets.explorer import Result
+from tlcourse.widgets.snippets import snippet
 
 __all__ = ["AttentionViewer", "FillMask", "FreezeDial", "PretrainingCurve", "method_runs"]
 
@@ -159,22 +158,7 @@ class FreezeDial(CurveExplorer):
     def code(self, method: str, frozen: int, labels: int, learning_rate: float) -> str:
         """Tune with seed 0."""
         how = f"frozen={frozen}" if method == "full" else f"method={method!r}"
-        return textwrap.dedent(f"""\
-            from tlcourse import bert
-            from tlcourse.data import load_movie_reviews
-
-            reviews = load_movie_reviews()  # or labelled texts of your own
-            train = reviews.subset("train").sample({labels}, seed=0)
-            test = reviews.subset("test").sample(500, seed=0)
-
-            clf = bert.tune(
-                "minilm", train.texts, train.labels, {how}, pooling="mean",
-                learning_rate={learning_rate:g}, max_length=32, seed=0, device="cpu",
-            )
-            result = clf.scores(test.texts, test.labels)
-            result["trainable"] = bert.trainable_share(clf.model)
-            print(result)
-            """)
+        return snippet("FreezeDial", {"how": how}, labels=labels, learning_rate=learning_rate)
 
 
 @lru_cache(maxsize=1)
@@ -267,16 +251,6 @@ class PretrainingCurve(CurveExplorer):
         if live:
             text += f" Live: {live['curve'][0]:.2f} → {live['curve'][-1]:.2f}."
         return text
-
-    def code(self, step: int, bias: str, learning_rate: float) -> str:
-        """The first steps with seed 0."""
-        data = {
-            "tokenizer": "load_tokenizer('bert-zh')  # build_tokenizer makes one for your texts",
-            "documents": "encode_documents(load_documents('train')[::4], tokenizer)",
-            "held_out": "encode_documents(load_documents('validation')[::4], tokenizer)",
-            "judged": "masked_batches(held_out, tokenizer, 128, 48, 128)",
-        }
-        return cell_of(first_steps, data, bias=bias, learning_rate=learning_rate)
 
 
 def _checks(metric: str) -> pd.Series:

@@ -16,6 +16,7 @@ from tlcourse.data.dictionary import gloss
 from tlcourse.widgets import figures
 from tlcourse.widgets.controls import choice, field, menu
 from tlcourse.widgets.explorer import Explorer, Result
+from tlcourse.widgets.snippets import snippet
 
 
 def _labels(pieces: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -39,14 +40,6 @@ _tokenizer = lru_cache(maxsize=2)(load_tokenizer)
 @lru_cache(maxsize=3)
 def _model(kind: Any, name: str, **options: Any) -> Any:
     return load_model(kind, name, **options)
-
-
-def _code(kind: str, name: str, text: str, *lines: str, **options: str) -> str:
-    """A model is loaded, and looked into by these lines."""
-    how = "".join(f", {option}={value!r}" for option, value in options.items())
-    head = ("from transformers import " + kind, "", "from tlcourse import bert", "")
-    data = (f"text = {text!r}", f"name = {name!r}  # or another BERT, of a folder or the Hub", "")
-    return "\n".join([*head, *data, f"model = bert.load_model({kind}, name{how})", *lines, ""])
 
 
 class FillMask(Explorer):
@@ -95,11 +88,6 @@ class FillMask(Explorer):
             for number, guesses in enumerate(result["found"], start=1)
         ]
         return f"The own BERT's likeliest characters: {'; '.join(parts)}."
-
-    def code(self, text: str, top: int) -> str:
-        """Fill the blanks."""
-        call = f"bert.fill_mask(model, bert.load_tokenizer(name), text, {top})"
-        return _code("BertForPreTraining", "bert-zh", text, f"result = {call}", "print(result)")
 
 
 class _Known(NamedTuple):
@@ -207,9 +195,5 @@ class AttentionViewer(Explorer):
     def code(self, model: str, text: str, layer: int, head: str | int) -> str:
         """The weights."""
         which = ".mean(0)" if head == "mean" else f"[{int(head) - 1}]"
-        return _code(
-            "BertModel", self.models[model].name, text,
-            "pieces, weights = bert.attention_maps(model, bert.load_tokenizer(name), text)",
-            f"result = weights[{layer - 1}]{which}", "print(pieces)", "print(result.round(2))",
-            attn_implementation="eager",
-        )  # fmt: skip
+        how = {"text": text, "name": self.models[model].name, "layer": layer - 1}
+        return snippet("AttentionViewer", {"which": which}, **how)

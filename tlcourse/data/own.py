@@ -47,7 +47,7 @@ def load_labelled(
     text, label : str
         The names of the two columns.
     pair : str, optional
-        The name of a column with each row's second text.
+        The name of a column with each row's second text; it becomes the set's ``second``.
     language : {"en", "zh"}
         How the texts are split into tokens.
     encoding : str
@@ -98,7 +98,7 @@ def load_labelled(
         table, told = read_table(path, columns, encoding)
         rows += (_row(path, where, values, told, path in tests) for where, values in table)
         names += [name for name in told or () if name not in names]
-    rows = _checked(rows, names, str(place), doubtful == "error")
+    rows = _checked(rows, names, doubtful == "error")
     seen: dict[tuple[str, ...], _Row] = {}
     for row in sorted(rows, key=lambda row: not row.test):  # a copy in the test split stays there
         seen.setdefault(row.texts, row)
@@ -178,7 +178,7 @@ def _row(path: Path, where: str, values: list[Any], names: list[str] | None, tes
     return _Row(f"{path}, {where}", stripped, "" if label is None else str(label).strip(), test)
 
 
-def _checked(rows: list[_Row], names: list[str], place: str, strict: bool) -> list[_Row]:
+def _checked(rows: list[_Row], names: list[str], strict: bool) -> list[_Row]:
     """The rows without the doubtful ones, each of which is an error if ``strict``."""
     known = set(names) or {row.label for row in rows}
     if not names and {"0", "-1"} <= known:

@@ -43,8 +43,10 @@ from .tasks import TASKS as TASKS
 from .tasks import Encoded as Encoded
 from .tasks import Task as Task
 from .tasks import as_dataset as as_dataset
+from .tasks import check_encoded as check_encoded
 from .tasks import class_numbers as class_numbers
 from .tasks import encode_task as encode_task
+from .tasks import labels_of as labels_of
 from .tasks import load_task as load_task
 from .tuning import RATES as RATES
 from .tuning import evaluate as evaluate

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tlcourse.arguments import check_choice, check_kind, check_kinds, check_share
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tasks import Encoded, labels_of
 from tlcourse.models import SharedModel, TransferModel
 
 
@@ -62,15 +62,10 @@ def class_loss(model: TransferModel, batch: Encoded) -> torch.Tensor:
     Weights should have mean 1 over all examples. They are not divided by the batch's own sum:
     a batch of unimportant examples should count little.
     """
-    check_kinds(model=(model, TransferModel), batch=(batch, Encoded))
-    if batch.labels is None:
-        raise ValueError(f"class_loss needs labelled texts, got {_told(batch)}")
-    each = cross_entropy(model(batch.ids, batch.lengths), batch.labels, reduction="none")
+    check_kind("model", model, TransferModel)
+    labels = labels_of("batch", batch)
+    each = cross_entropy(model(*batch.inputs), labels, reduction="none")
     return each.mean() if batch.weights is None else (each * batch.weights).mean()
-
-
-def _told(texts: Encoded) -> str:
-    return f"{len(texts)} texts {'without' if texts.labels is None else 'with'} labels"
 
 
 def mixture(pre: torch.Tensor, fine: torch.Tensor, lam: float) -> torch.Tensor:

@@ -23,7 +23,7 @@ from tlcourse.paths import data_dir
 from tlcourse.training import Stream
 
 INITS = {"zh": TASKS["zh_reviews"], "en": TASKS["movie_reviews"]}
-"""The same for a task of your own, by its language."""
+"""Embeddings to start from, for a task of the course or of your own, by its language."""
 
 
 def build(

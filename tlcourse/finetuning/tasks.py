@@ -111,6 +111,25 @@ class Encoded:
         )
 
 
+def check_encoded(name: str, texts: Any) -> Encoded:
+    """Encoded texts, at least one, and not the texts themselves."""
+    if not isinstance(texts, Encoded):
+        raise TypeError(
+            f"{name} must be Encoded, as task.encode(texts, labels) gives it, got {shown(texts)}"
+        )
+    if not len(texts):
+        raise ValueError(f"{name} must hold texts, at least one; got none")
+    return texts
+
+
+def labels_of(name: str, texts: Any) -> torch.Tensor:
+    """The labels of encoded texts, which must have them."""
+    labels = check_encoded(name, texts).labels
+    if labels is None:
+        raise ValueError(f"{name} must hold labelled texts; got {len(texts)} texts without labels")
+    return labels
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A labelled task over one vocabulary: the data set and its three splits as tensors.

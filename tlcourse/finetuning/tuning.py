@@ -13,6 +13,7 @@ import torch
 from tlcourse.arguments import (
     check_choice,
     check_count,
+    check_kind,
     check_kinds,
     check_labels,
     check_number,
@@ -28,8 +29,8 @@ from tlcourse.finetuning.layers import (
     unfrozen_layers,
     weights_of,
 )
-from tlcourse.finetuning.losses import _told, class_loss, mixture, next_word_loss
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.losses import class_loss, mixture, next_word_loss
+from tlcourse.finetuning.tasks import Encoded, check_encoded, labels_of
 from tlcourse.models import SharedModel, TransferModel
 from tlcourse.scores import scores
 from tlcourse.training import (
@@ -74,7 +75,7 @@ def slanted_triangular(step: int, steps: int, cut: float = 0.1, ratio: float = 3
 def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
     """`next_word_loss` on the first texts, dropout off; its rise is what was forgotten."""
     check_count("limit", limit)
-    check_kinds(model=(model, SharedModel), texts=(texts, Encoded))
+    check_encoded("texts", texts), check_kind("model", model, SharedModel)
     model.eval()
     total = words = 0.0
     with torch.no_grad():
@@ -88,10 +89,9 @@ def source_loss(model: SharedModel, texts: Encoded, limit: int = 400) -> float:
 
 def evaluate(model: TransferModel, texts: Encoded) -> dict[str, float]:
     """Accuracy and macro-F1 of the target task on labelled texts."""
-    check_kinds(model=(model, TransferModel), texts=(texts, Encoded))
-    if texts.labels is None or len(texts) == 0:
-        raise ValueError(f"evaluate needs labelled texts, at least one; got {_told(texts)}")
-    return scores(texts.labels.cpu().numpy(), predict(model, texts.inputs).argmax(1))
+    check_kind("model", model, TransferModel)
+    labels = labels_of("texts", texts).cpu().numpy()
+    return scores(labels, predict(model, texts.inputs).argmax(1))
 
 
 def tune(
@@ -183,11 +183,13 @@ def tune(
     check_number("l2_sp", l2_sp, low=0)
     check_number("weight_decay", weight_decay, low=0)
     if lam < 1:
-        if target is None or target.labels is None or len(target) == 0:
-            raise ValueError("λ < 1 needs labelled target texts")
-        check_labels("target.labels", target.labels, model.head.out_features)
-    if lam > 0 and (source is None or len(source) == 0):
-        raise ValueError("λ > 0 needs source texts")
+        if target is None:
+            raise ValueError("λ < 1 needs labelled target texts, got target None")
+        check_labels("target.labels", labels_of("target", target), model.head.out_features)
+    if lam > 0 and source is None:
+        raise ValueError("λ > 0 needs source texts, got source None")
+    if source is not None:
+        check_encoded("source", source)
     kept = lowest_layers(model, frozen)
     trained = [name for name in layers_of(model) if name not in kept]
     device = choose_device(device)

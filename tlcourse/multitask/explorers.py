@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -19,16 +18,15 @@ from tlcourse.multitask.tasks import SUITE, load_suite
 from tlcourse.scores import interval, is_clear
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
-from tlcourse.widgets.cells import cell_of
 from tlcourse.widgets.controls import choice, menu, tick
 from tlcourse.widgets.curves import Chart, CurveExplorer, Knob, plus_minus
 from tlcourse.widgets.explorer import Explorer, Result
+from tlcourse.widgets.snippets import snippet
 
 _STEPS, _SEED = 200, 1000  # as long as recorded runs; with a seed that was not recorded
 _GAIN_STEPS, _COSINE_STEPS = range(0, _STEPS + 1, 40), range(0, _STEPS + 1, 20)
 _COMPARED = (("at once", 50), ("in sequence", 50), ("at once", 500))
 _TASKS = list(SUITE)
-_SUITE = "load_suite()  # build_suite makes one of your own labelled sets"
 
 
 def _mix(tasks: str, weight: float = 0.5) -> tuple[dict[str, int], dict[str, float]]:
@@ -48,10 +46,9 @@ def _weight_charts(tasks: str) -> list[Chart]:
         one = recorded.select("single_tasks", task=name, n=labels)["accuracy"].agg(["mean", "std"])
         low = min(one["mean"] - one["std"], (bands["mean"] - bands["std"]).min()) - 0.015
         high = max(one["mean"] + one["std"], (bands["mean"] + bands["std"]).max()) + 0.02
-        title, ticks = f"{name}, {labels:,} labels: test accuracy", rows["weight"].unique()
+        title, where = f"{name}, {labels:,} labels: test accuracy", "weight of the first task"
         alone = {"alone": (one["mean"], one["std"])}
-        chart = Chart(title, "weight of the first task", {metric: "at once"}, (low, high))
-        found.append(replace(chart, ticks=ticks.tolist(), levels=alone))
+        found.append(Chart(title, where, {metric: "at once"}, (low, high), levels=alone))
     return found
 
 
@@ -76,7 +73,7 @@ class TaskWeights(CurveExplorer):
     def train(self, progress: Progress, **at: Any) -> Result:
         """Train the tasks on one trunk."""
         (sizes, weights), suite = _mix(at["tasks"], at["weight"]), load_suite()
-        how = {"temperature": at["temperature"], "lam": at["lam"], "seed": _SEED}
+        how = {"temperature": at["temperature"], "lam": at["lam"], "seed": _SEED, "device": "cpu"}
         found = train_together(suite, sizes, weights, **how, progress=progress)
         return {f"accuracy_{place}": found[f"accuracy_{name}"] for place, name in enumerate(sizes)}
 
@@ -104,8 +101,8 @@ class TaskWeights(CurveExplorer):
     def code(self, tasks: str, weight: float, lam: float, temperature: int) -> str:
         """Train with seed 0."""
         sizes, weights = _mix(tasks, weight)
-        data = {"suite": _SUITE, "sizes": f"{sizes}", "weights": f"{weights}", "lam": f"{lam}"}
-        return cell_of(train_together, data, temperature=temperature)
+        how = {"temperature": temperature, "lam": lam}
+        return snippet("TaskWeights", sizes=sizes, weights=weights, **how)
 
 
 class WhoHelpsWhom(Explorer):
@@ -153,11 +150,11 @@ class WhoHelpsWhom(Explorer):
         """Train alone and with the helper."""
         (arm, n), suite = self.comparisons[at["comparison"]], load_suite()
         target, helper = at["target"], at["helper"]
-        alone = train_helped(suite, {target: n}, seed=_SEED, progress=lambda s: progress(s / 3))
-        helped = train_helped(
-            suite, {target: n, helper: 1000}, [helper] if arm == "in sequence" else [],
-            seed=_SEED, progress=lambda share: progress((1 + 2 * share) / 3),
-        )  # fmt: skip
+        how: Any = {"first": [helper] * (arm == "in sequence"), "seed": _SEED, "device": "cpu"}
+        sizes = {target: n, helper: 1000}
+        helped = train_helped(suite, sizes, **how, progress=lambda done: progress(done / 1.5))
+        how |= {"first": [], "progress": lambda done: progress((2 + done) / 3)}
+        alone = train_helped(suite, {target: n}, **how)
         best = itemgetter("step" if self.metrics[at["metric"]] == "accuracy" else "validation")
         one, other = (max(run, key=best)["test"] for run in (alone, helped))
         return {"gain": other - one, "curve": np.array([check["validation"] for check in helped])}
@@ -202,14 +199,10 @@ class WhoHelpsWhom(Explorer):
         return f"{text} Live: gain {live['gain']:+.3f}." if live else text
 
     def code(self, target: str, helper: str, comparison: str, metric: str) -> str:
-        """Train with the helper and seed 0; the target's sizes alone give the other run."""
+        """Train with the helper and seed 0."""
         arm, n = self.comparisons[comparison]
-        data = {
-            "suite": _SUITE,
-            "sizes": f"{ {target: n, helper: 1000} }  # leave {helper} out: alone",
-            "first": f"{[helper] * (arm == 'in sequence')}  # trained before; [] is at once",
-        }
-        return cell_of(train_helped, data)
+        first = [helper] if arm == "in sequence" else []
+        return snippet("WhoHelpsWhom", target=target, helper=helper, n=n, first=first)
 
 
 class GradientConflict(Explorer):
@@ -246,7 +239,8 @@ class GradientConflict(Explorer):
     def train(self, progress: Progress, tasks: str, step: int, pcgrad: bool) -> Result:
         """Train the tasks on one trunk."""
         sizes, method = dict.fromkeys(tasks.split(" + "), 200), "PCGrad" if pcgrad else "weights"
-        run = train_watched(load_suite(), sizes, method, seed=_SEED, progress=progress)
+        how: Any = {"seed": _SEED, "device": "cpu", "progress": progress}
+        run = train_watched(load_suite(), sizes, method, **how)
         cosines = np.array([list(check.values())[1:] for check in run[0]])  # behind the step
         mean = np.mean([run[1][f"accuracy_{name}"] for name in sizes])
         return {"cosines": cosines, "mean_accuracy": mean}
@@ -297,4 +291,4 @@ class GradientConflict(Explorer):
     def code(self, tasks: str, step: int, pcgrad: bool) -> str:
         """Train with seed 0."""
         sizes, method = dict.fromkeys(tasks.split(" + "), 200), "PCGrad" if pcgrad else "weights"
-        return cell_of(train_watched, {"suite": _SUITE, "sizes": f"{sizes}"}, method=method)
+        return snippet("GradientConflict", sizes=sizes, method=method)

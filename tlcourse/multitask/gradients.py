@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchjd.aggregation import PCGrad
 
-from tlcourse.arguments import check_array, check_kind, check_kinds
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.arguments import check_array, check_choice, check_kind, check_kinds
+from tlcourse.finetuning.tasks import Encoded, labels_of
 from tlcourse.models import MultitaskModel
 from tlcourse.training import device_of
 
@@ -74,15 +74,24 @@ def gradient_cosines(gradients: torch.Tensor) -> torch.Tensor:
     return unit @ unit.T
 
 
+def check_tasks(model: MultitaskModel, name: str, tasks: Mapping[str, Encoded]) -> None:
+    """Labelled texts of tasks that the model has a head for, at least one."""
+    check_kinds(model=(model, MultitaskModel), **{name: (tasks, Mapping)})
+    if not tasks:
+        raise ValueError(f"{name} must hold at least one task, got {{}}")
+    for task, texts in tasks.items():
+        check_choice(f"each of {name}", task, tuple(model.heads))
+        labels_of(f"{name}[{task!r}]", texts)
+
+
 def probe_gradients(model: MultitaskModel, probe: Mapping[str, Encoded]) -> torch.Tensor:
     """`task_gradients` on given texts, dropout off; the parameters are left as they were."""
+    check_tasks(model, "probe", probe)
     model.eval()
     losses = {}
     for name, texts in probe.items():
         texts = texts.to(device_of(model))
-        if texts.labels is None:
-            raise ValueError(f"the probe of {name!r} has no labels")
-        losses[name] = cross_entropy(model(*texts.inputs, name), texts.labels)
+        losses[name] = cross_entropy(model(*texts.inputs, name), labels_of(name, texts))
     return task_gradients(losses, trunk_parameters(model))
 
 

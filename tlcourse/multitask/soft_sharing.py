@@ -8,10 +8,11 @@ from contextlib import ExitStack
 import torch
 from torch.nn.functional import cross_entropy
 
-from tlcourse.arguments import check_kinds, check_number
+from tlcourse.arguments import check_kind, check_kinds, check_number
 from tlcourse.finetuning.layers import l2_sp, restricted
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tasks import Encoded, labels_of
 from tlcourse.models import LAYERS, MultitaskModel
+from tlcourse.multitask.gradients import check_tasks
 from tlcourse.training import History, Progress, check_settings, choose_device, train
 
 
@@ -60,12 +61,17 @@ def train_tied(
     ---------
     Duong, Cohn, Bird and Cook (2015), Low resource dependency parsing.
     """
+    check_kinds(models=(models, Mapping), tasks=(tasks, Mapping))
     if len(models) != 2 or set(models) != set(tasks):
-        raise ValueError(f"two tasks with a model each, got {list(models)} and {list(tasks)}")
-    if any(texts.labels is None or len(texts) == 0 for texts in tasks.values()):
-        raise ValueError("both tasks need labelled texts")
+        raise ValueError(
+            "models and tasks must be of two tasks, with a model each; got "
+            f"{list(models)} and {list(tasks)}"
+        )
+    for task, model in models.items():
+        check_kind("each of models", model, MultitaskModel)
+        check_tasks(model, "tasks", {task: tasks[task]})
     check_number("strength", strength, low=0)
-    check_settings(learning_rate, steps=steps, batch_size=batch_size)
+    check_settings(learning_rate, steps=steps, batch_size=batch_size, seed=seed)
     device = choose_device(device)
     one, other = (model.to(device) for model in models.values())
     trained = [parameter for model in (one, other) for parameter in model.parameters()]
@@ -76,8 +82,7 @@ def train_tied(
         for task, model in models.items():
             model.train()
             batch = next(draw[task])
-            assert batch.labels is not None
-            losses.append(cross_entropy(model(*batch.inputs, task), batch.labels))
+            losses.append(cross_entropy(model(*batch.inputs, task), labels_of(task, batch)))
         loss = torch.stack(losses).mean()
         return loss + strength * trunk_distance(one, other) if strength else loss
 

@@ -33,6 +33,7 @@ def train_together(
     learning_rate: float = 3e-3,
     seed: int = 0,
     progress: Progress | None = None,
+    device: torch.device | str = "auto",
 ) -> dict[str, float]:
     """How good each task gets that is trained with others on one trunk.
 
@@ -41,7 +42,7 @@ def train_together(
     suite : Suite
     sizes : mapping of str to int
         Labelled texts of each task.
-    weights, temperature, lam, method, steps, learning_rate, progress
+    weights, temperature, lam, method, steps, learning_rate, progress, device
         See `train_tasks`.
     seed : int
         Draws the texts, their order, the trunk, the heads and dropout.
@@ -58,7 +59,7 @@ def train_together(
         model, suite.sample(sizes, seed), steps=steps, learning_rate=learning_rate, seed=seed,
         weights=weights, temperature=temperature, method=method,
         lam=lam, source=suite.source(names) if lam else None, source_batch_size=8,
-        progress=progress,
+        progress=progress, device=device,
     )  # fmt: skip
     test = {name: suite.tasks[name].splits["test"] for name in names}
     return evaluate_tasks(model, test)
@@ -73,6 +74,7 @@ def train_helped(
     learning_rate: float = 3e-3,
     seed: int = 0,
     progress: Progress | None = None,
+    device: torch.device | str = "auto",
 ) -> list[dict[str, float]]:
     """How good the first task gets, alone or with helpers, during training.
 
@@ -85,7 +87,7 @@ def train_helped(
         Labelled texts of each task: of the target, then of its helpers, if any.
     first : sequence of str
         Helpers that are trained before, for as many steps, and not at once; the trunk is kept.
-    steps, learning_rate, seed, progress
+    steps, learning_rate, seed, progress, device
         See `train_together`.
 
     Returns
@@ -99,7 +101,7 @@ def train_helped(
     for name in first:
         train_tasks(
             model, {name: texts.pop(name)}, steps=steps, learning_rate=learning_rate, seed=seed,
-            progress=progress,
+            progress=progress, device=device,
         )  # fmt: skip
     (target, *_), at = sizes, [steps * part // 5 for part in range(6)]
 
@@ -111,7 +113,7 @@ def train_helped(
     history = train_tasks(
         model, texts, steps=steps, learning_rate=learning_rate, seed=seed,
         check_at=at, on_check=judge,
-        progress=progress,
+        progress=progress, device=device,
     )  # fmt: skip
     return history.checks
 
@@ -125,6 +127,7 @@ def train_watched(
     learning_rate: float = 3e-3,
     seed: int = 0,
     progress: Progress | None = None,
+    device: torch.device | str = "auto",
 ) -> tuple[list[dict[str, float]], dict[str, float]]:
     """How the tasks' gradients on the trunk stand to each other during training.
 
@@ -133,7 +136,7 @@ def train_watched(
     suite : Suite
     sizes : mapping of str to int
         Labelled texts of each task, 64 or more.
-    method, steps, learning_rate, seed, progress
+    method, steps, learning_rate, seed, progress, device
         See `train_together`.
 
     Returns
@@ -157,7 +160,7 @@ def train_watched(
     history = train_tasks(
         model, texts, steps=steps, learning_rate=learning_rate, method=method, seed=seed,
         check_at=at, on_check=cosines,
-        progress=progress,
+        progress=progress, device=device,
     )  # fmt: skip
     test = {name: suite.tasks[name].splits["test"] for name in sizes}
     return history.checks, evaluate_tasks(model, test)

@@ -12,12 +12,16 @@ import torch
 from torch import nn
 from torchjd.scalarization import UW
 
-from tlcourse.arguments import check_choice, check_kind, check_kinds, check_labels, check_share
+from tlcourse.arguments import (
+    check_choice,
+    check_labels,
+    check_share,
+)
 from tlcourse.finetuning.layers import layers_of, lowest_layers, restricted
 from tlcourse.finetuning.losses import mixture, next_word_loss
-from tlcourse.finetuning.tasks import Encoded
+from tlcourse.finetuning.tasks import Encoded, check_encoded, labels_of
 from tlcourse.models import MultitaskModel
-from tlcourse.multitask.gradients import project_conflicts, trunk_parameters
+from tlcourse.multitask.gradients import check_tasks, project_conflicts, trunk_parameters
 from tlcourse.multitask.losses import (
     loss_parts,
     mean_loss,
@@ -41,25 +45,13 @@ BALANCING = ("weights", "uncertainty", "PCGrad")
 
 def evaluate_tasks(model: MultitaskModel, texts: Mapping[str, Encoded]) -> dict[str, float]:
     """Accuracy and macro-F1 of each task, as ``accuracy_<task>`` and ``macro_f1_<task>``."""
-    _check_tasks(model, "texts", texts)
+    check_tasks(model, "texts", texts)
     found: dict[str, float] = {}
     for task, split in texts.items():
-        labels = _labels(split).cpu().numpy()
+        labels = labels_of(f"texts[{task!r}]", split).cpu().numpy()
         judged = scores(labels, predict(model, split.inputs, task=task).argmax(1))
         found |= {f"{metric}_{task}": value for metric, value in judged.items()}
     return found
-
-
-def _check_tasks(model: MultitaskModel, name: str, tasks: Mapping[str, Encoded]) -> None:
-    """Labelled texts of tasks that the model has a head for, at least one."""
-    check_kinds(model=(model, MultitaskModel), **{name: (tasks, Mapping)})
-    if not tasks:
-        raise ValueError(f"{name} must hold at least one task, got {{}}")
-    for task, texts in tasks.items():
-        check_choice(f"each of {name}", task, tuple(model.heads))
-        check_kind(f"{name}[{task!r}]", texts, Encoded)
-        if texts.labels is None or len(texts) == 0:
-            raise ValueError(f"{name}[{task!r}] needs labelled texts, got {len(texts)}")
 
 
 def train_tasks(
@@ -141,16 +133,18 @@ def train_tasks(
         source_batch_size=source_batch_size,
         seed=seed,
     )
-    check_kind("source", source, (Encoded, type(None)))
-    _check_tasks(model, "tasks", tasks)
+    check_tasks(model, "tasks", tasks)
     check_choice("method", method, BALANCING)
     if "pre" in tasks:
         raise ValueError("no task may be called 'pre', which is the language model's name")
-    if lam > 0 and (source is None or len(source) == 0):
-        raise ValueError("λ > 0 needs source texts")
+    if lam > 0 and source is None:
+        raise ValueError("λ > 0 needs source texts, got source None")
+    if source is not None:
+        check_encoded("source", source)
     for task, labelled in tasks.items():
         head = cast(nn.Linear, model.heads[task])
-        check_labels(f"labels of {task!r}", labelled.labels, head.out_features)
+        labels = labels_of(f"tasks[{task!r}]", labelled)
+        check_labels(f"labels of {task!r}", labels, head.out_features)
     if method == "uncertainty" and (temperature is not None or weights is not None):
         raise ValueError(
             "uncertainty weighting finds the weights and needs a batch of each task: leave "
@@ -190,7 +184,7 @@ def train_tasks(
         texts = _batch(tasks, [(name, next(draw[name])) for name in drawn])
         # From a pass of its own a task's gradient is several times cheaper.
         logits = _logits(model, texts, together=method != "PCGrad")
-        labels = {task: _labels(part) for task, part in texts.items()}
+        labels = {task: labels_of(task, part) for task, part in texts.items()}
         means = {task: mean_loss(logits[task], labels[task]) for task in logits}
         parts = loss_parts(means, labels, share)
         loss = torch.stack(list(parts.values())).sum()
@@ -252,9 +246,3 @@ def _logits(
         torch.cat([part.lengths for part in texts.values()]),
     ).split([len(part) for part in texts.values()])
     return {task: model.heads[task](part) for task, part in zip(texts, features, strict=True)}
-
-
-def _labels(texts: Encoded) -> torch.Tensor:
-    if texts.labels is None or len(texts) == 0:
-        raise ValueError(f"labelled texts are needed, at least one; got {len(texts)}")
-    return texts.labels

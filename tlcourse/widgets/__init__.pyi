@@ -1,4 +1,3 @@
-from . import cells as cells
 from . import controls as controls
 from . import curves as curves
 from . import explorer as explorer
