@@ -580,7 +580,8 @@ REST: Table = {
         "strength": number(0.1, -1),
     },
     "multitask.gain_matrix": lambda: {
-        "arm": choice("at once"), "n": count(50).but(3), "metric": choice("accuracy"),
+        "arm": choice("at once").without(["at once"]), "n": count(50).but(3).without([3]),
+        "metric": choice("accuracy").without(["accuracy"]),
     },
     "bert.encode_tags": lambda: {
         "tokenizer": made(tokenizer()),

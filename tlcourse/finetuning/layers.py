@@ -13,14 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.arguments import (
-    check_choice,
-    check_count,
-    check_kinds,
-    check_number,
-    check_texts,
-    shown,
-)
+from tlcourse.arguments import check_choice, check_count, check_kinds, check_number, check_texts
 
 _STACKS = ("encoder.layer", "transformer.layer")
 _FAMILIES = "bert, roberta, xlm-roberta, electra, distilbert"
@@ -286,7 +279,7 @@ def l2_sp(module: nn.Module, start: Mapping[str, torch.Tensor]) -> torch.Tensor:
     if not weights.keys() & start.keys():
         raise ValueError(
             f"start must have the names of the module's weights, such as {list(weights)[:3]}; "
-            f"it has {shown(list(start)[:3])}"
+            f"it has {list(start)[:3]}"
         )
     return _sum(
         [

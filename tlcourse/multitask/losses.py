@@ -95,10 +95,8 @@ def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Summed up as `tlcourse.finetuning.class_loss` does, to the last bit."""
     check_kinds(logits=(logits, torch.Tensor), labels=(labels, torch.Tensor))
     if logits.ndim != 2 or not len(labels):
-        raise ValueError(
-            "logits must have shape (n, classes) and labels at least one example; got "
-            f"{tuple(logits.shape)} and {tuple(labels.shape)}"
-        )
+        shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"logits must be (n, classes), labels (n,), at least one; got {shapes}")
     check_labels("labels", labels, logits.shape[1], len(logits))
     return cross_entropy(logits, labels, reduction="none").mean()
 
