@@ -6,6 +6,7 @@ from . import data as data
 from . import doctor as doctor
 from . import embeddings as embeddings
 from . import finetuning as finetuning
+from . import inputs as inputs
 from . import lessons as lessons
 from . import mapping as mapping
 from . import models as models
@@ -13,6 +14,7 @@ from . import multitask as multitask
 from . import notices as notices
 from . import paths as paths
 from . import recorded as recorded
+from . import runtime as runtime
 from . import scores as scores
 from . import training as training
 from . import widgets as widgets
