@@ -532,7 +532,9 @@ def test_copied_code_gives_the_recorded_numbers(shown):
 
     near = shown["NeighbourhoodMap"].set(word="king", k=5)
     found = _run(near.code(**near.settings))
-    assert dict(found) == pytest.approx({k: v for k, v in near.result["found"].items() if k != "king"})
+    assert dict(found) == pytest.approx(
+        {k: v for k, v in near.result["found"].items() if k != "king"}
+    )
 
     for features in ("GloVe", "own Word2Vec", "random vectors", "bag of words"):
         state = {"task": "news_topics", "n": 100, "features": features}
@@ -674,7 +676,9 @@ class _Declared(CurveExplorer):
         return [
             Chart("even", "n", lines, (0, 1), "even", levels=baselines, legend="upper left"),
             Chart("log", "n", {"ridge": "Ridge"}, (0, 1), "log", (25, 50)),
-            Chart("linear", "n", {"Procrustes": "Rotation"}, (0, 1), ticks={25: "few", 500: "many"}),
+            Chart(
+                "linear", "n", {"Procrustes": "Rotation"}, (0, 1), ticks={25: "few", 500: "many"}
+            ),
         ]
 
     def describe(self, result, live):
@@ -694,7 +698,7 @@ def test_a_declared_explorer():
     figure = figures.new_figure(9, 3)
     explorer.frame(figure, result)
     explorer.draw(figure, result, {"Procrustes": 0.7})
-    even, log, linear = figure.axes
+    even, _, linear = figure.axes
     texts = [text.get_text() for text in even.get_xticklabels()]
     assert texts == ["25", "40", "50", "60", "75", "100", "200", "500"]
     assert [text.get_text() for text in linear.get_xticklabels()] == ["few", "many"]
@@ -704,10 +708,16 @@ def test_a_declared_explorer():
     assert (ridge.get_alpha(), rotation.get_alpha()) == (0.35, 1), "the chosen line stands out"
     assert linear.lines[0].get_color() == rotation.get_color(), "one name, one colour"
     assert ridge.get_ydata()[2] == pytest.approx(result["lines"]["ridge"]["mean"][50])
-    stars = [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"] for axes in figure.axes]
+    stars = [
+        [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"]
+        for axes in figure.axes
+    ]
     assert stars == [[2], [], [50]], "a live run's value, where the setting lies"
     assert {"chance", "noise 0.6"} <= {text.get_text() for text in even.texts}
-    frames = explorer.frame_key(result), explorer.frame_key(explorer.compute(n=25, noise=0.6, method="ridge", other=False))
+    frames = (
+        explorer.frame_key(result),
+        explorer.frame_key(explorer.compute(n=25, noise=0.6, method="ridge", other=False)),
+    )
     assert frames[0] == frames[1], "the frame stands while x moves"
     assert frames[0] != explorer.frame_key(explorer.set(noise=0.1).result)
 
