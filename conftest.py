@@ -16,7 +16,9 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 if "TLCOURSE_NOISE" in os.environ:
-    import tests.noise  # noqa: F401 - rounding of another CPU, see there
+    from tests import noise
+
+    noise.install()
 
 _NUMBER = re.compile(r"[-+]?\d+\.\d+|\d+(?=\s?%)")
 TOLERANCE = 0.05

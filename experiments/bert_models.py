@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Sequence
@@ -14,9 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from sklearn.tree import DecisionTreeClassifier
 from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerBase
 
-from experiments.engine import versions, write
+from experiments.engine import describe
+from experiments.recipes import RECIPES
+from experiments.shared import tuned
+from tlcourse.bert.classifier import put_in_place
 from tlcourse.bert.masking import (
     Documents,
     build_tokenizer,
@@ -30,34 +32,16 @@ from tlcourse.bert.masking import (
 )
 from tlcourse.bert.models import BertMeanClassifier, encode
 from tlcourse.bert.pretraining import pretrain, pretraining_scores
-from tlcourse.bert.tuning import fine_tune, predict
+from tlcourse.bert.tuning import predict
 from tlcourse.data.datasets import load_zh_reviews
 from tlcourse.embeddings.word2vec import train_word2vec
 from tlcourse.paths import data_dir
 from tlcourse.training import Progress
 
 NAME = "bert-zh"
-SHAPE: dict[str, Any] = {
-    "hidden_size": 256,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "intermediate_size": 1024,
-    "max_position_embeddings": 128,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
-RECIPE: dict[str, Any] = {
-    "stages": [(6500, 64, 64), (1000, 32, 128)],
-    "learning_rate": 1e-3,
-    "warmup": 200,
-    "weight_decay": 0.01,
-    "seed": 0,
-}
-VECTORS: dict[str, Any] = {"vector_size": 256, "epochs": 5, "min_count": 1, "seed": 0}
-CHECKS = (0, 100, 250, 500, 1000, 1500, 2000, 3000, 4000, 5000, 6000, 6500, 7000, 7500)
-TUNED_AT = (0, 3000, 5000, 7500)
+SHAPE, RECIPE, VECTORS = (RECIPES[NAME][part] for part in ("shape", "recipe", "vectors"))
+CHECKS, TUNED_AT = RECIPES[NAME]["checks"]["at"], RECIPES[NAME]["checks"]["tuned_at"]
 VALIDATION_PAIRS = 512
-TUNED = {"labels": 200, "judged": 600, "max_length": 64}
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 
 
@@ -91,13 +75,17 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
         progress=progress, accelerator=accelerator,
     )  # fmt: skip
     if accelerator.is_main_process:
+        precision, processes = accelerator.mixed_precision, accelerator.num_processes
+        launched = f"accelerate launch --mixed_precision {precision} --num_processes {processes} -m"
+        plainly = precision == "no" and processes == 1
+        means = np.array_split(history.parts["mlm"], range(50, len(history.parts["mlm"]), 50))
         about = {
-            "command": f"{_launched(accelerator)}tlcourse pretrain {NAME}",
+            "command": f"{'' if plainly else launched + ' '}tlcourse pretrain {NAME}",
             "shape": SHAPE,
             "recipe": RECIPE,
             "vectors": VECTORS,
-            "precision": accelerator.mixed_precision,
-            "processes": accelerator.num_processes,
+            "precision": precision,
+            "processes": processes,
             "documents": len(documents),
             "pieces": sum(map(len, documents.ids)),
             "vocabulary": len(tokenizer),
@@ -106,26 +94,14 @@ def make(folder: Path | None = None, progress: Progress | None = None) -> Path:
             "pairs_by_length": pairs_by_length(documents, judged),
             "mlm_by_place": mlm_by_place(model, held_out, tokenizer),
             "checks": history.checks,
-            "train_mlm": _means(history.parts["mlm"], 50),
+            "train_mlm": [round(float(part.mean()), 3) for part in means],
             "seconds": None if resumed else round(time.perf_counter() - start, 1),
             "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "versions": versions(),
         }
         save(model, tokenizer, about, target)
         state.unlink(missing_ok=True)
     accelerator.end_training()
     return target
-
-
-def _launched(accelerator: Accelerator) -> str:
-    """What stands before the command if it was not run plainly."""
-    if accelerator.mixed_precision == "no" and accelerator.num_processes == 1:
-        return ""
-    return (
-        f"accelerate launch --mixed_precision {accelerator.mixed_precision} "
-        f"--num_processes {accelerator.num_processes} -m "
-    )
 
 
 def new_model(
@@ -135,18 +111,9 @@ def new_model(
     vectors: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> BertForPreTraining:
-    """A BERT that knows only how frequent each character is, and their vectors if asked for.
+    """A BERT that knows only how frequent each character is in some documents.
 
-    Parameters
-    ----------
-    shape : dict
-        For `transformers.BertConfig`.
-    documents : Documents
-        Where frequencies and vectors come from.
-    tokenizer : transformers.PreTrainedTokenizerBase
-    vectors : dict, optional
-        How to train Word2Vec vectors to start the embedding from; random ones if left out.
-    seed : int
+    Its embedding starts from their Word2Vec vectors, if ``vectors`` says how to train them.
     """
     torch.manual_seed(seed)
     config = BertConfig(vocab_size=len(tokenizer), **shape)
@@ -189,8 +156,6 @@ def pairs_by_length(documents: Documents, judged: Sequence[dict[str, torch.Tenso
     A replaced B is often shorter than the room left to it, a true one seldom: a small decision
     tree over the two lengths, fitted on other pairs, says how far that carries.
     """
-    from sklearn.tree import DecisionTreeClassifier
-
     pairs = draw_pairs(documents, 4000, 64, np.random.default_rng(1))
     pairs = [pair for pair in pairs if pair["next_sentence_label"] >= 0]
     lengths = [(len(pair["a"]) + 2, len(pair["b"]) + 1) for pair in pairs]
@@ -211,19 +176,17 @@ def tuned_accuracy(model: BertForPreTraining, tokenizer: PreTrainedTokenizerBase
     What a checkpoint of the pretraining is worth for a task that it was not trained for.
     """
     reviews = load_zh_reviews()
-    judged = reviews.subset("validation").sample(TUNED["judged"], 0)
-    texts = encode(tokenizer, judged.texts, TUNED["max_length"])
+    judged = reviews.subset("validation").sample(600, 0)
+    texts = encode(tokenizer, judged.texts, 64)
     right = []
     for seed in range(3):
-        train = reviews.subset("train").sample(TUNED["labels"], seed)
+        train = reviews.subset("train").sample(200, seed)
         torch.manual_seed(seed)
         config = BertConfig.from_dict({**model.config.to_dict(), **DROPOUT, "num_labels": 2})
         classifier = BertMeanClassifier(config)
         classifier.bert.load_state_dict(model.bert.state_dict(), strict=False)  # no pooler
-        fine_tune(
-            classifier, encode(tokenizer, train.texts, TUNED["max_length"]),
-            torch.from_numpy(train.labels), steps=50, learning_rate=1e-3, seed=seed, device="cpu",
-        )  # fmt: skip
+        inputs = encode(tokenizer, train.texts, 64)
+        tuned(classifier, inputs, train.labels, 0, 1e-3, seed)
         right.append((predict(classifier, texts).argmax(1) == judged.labels).mean())
     return round(float(np.mean(right)), 4)
 
@@ -239,15 +202,5 @@ def save(
     shutil.rmtree(unfinished, ignore_errors=True)
     model.half().save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
-    write(unfinished / "recipe.json", json.dumps(about, indent=1) + "\n")
-    before = target.with_name(target.name + ".old")
-    shutil.rmtree(before, ignore_errors=True)
-    if target.exists():
-        os.replace(target, before)
-    os.replace(unfinished, target)
-    shutil.rmtree(before, ignore_errors=True)
-
-
-def _means(values: list[float], size: int) -> list[float]:
-    parts = [values[start : start + size] for start in range(0, len(values), size)]
-    return [round(float(np.mean(part)), 3) for part in parts]
+    describe(unfinished / "recipe.json", about)
+    put_in_place(unfinished, target)

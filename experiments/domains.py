@@ -8,59 +8,60 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from experiments.engine import Sweep
 from experiments.finetuning import ARMS
+from tlcourse.arguments import check_choice
 from tlcourse.data.datasets import TextDataset
 from tlcourse.embeddings.vectors import document_averages, load_vectors
 from tlcourse.finetuning.domains import DOMAINS, domain_rows, instance_weights
 from tlcourse.finetuning.start import build_model
 from tlcourse.finetuning.tasks import Encoded, Task, load_task
 from tlcourse.finetuning.tuning import evaluate, source_loss, tune
+from tlcourse.models import TransferModel
 
 POOLS = ("target only", "source only", "plain pooling", "weighted pooling")
 TARGETS = ("sentiment", "domain", "shuffled labels", "word order")
 
 
 @lru_cache(maxsize=16)
-def _reviews(domain: str, split: str) -> TextDataset:
+def reviews(domain: str, split: str) -> TextDataset:
+    """The reviews of a domain in a split."""
     part = load_task().dataset.subset(split)
     return part.take(domain_rows(part, domain))
 
 
-def across_domains(source: str, seed: int, n: int = 500) -> dict[str, float]:
-    """Fine-tune on n reviews of one domain; accuracy on the test reviews of each."""
-    task = load_task()
+def _tuned(task: Task, labelled: Encoded, seed: int) -> TransferModel:
     model = build_model(task, seed=seed)
-    labelled = task.encode(_reviews(source, "train").sample(n, seed))
     tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed, device="cpu")
-    return {
-        target: evaluate(model, task.encode(_reviews(target, "test")))["accuracy"]
-        for target in DOMAINS
-    }
+    return model
+
+
+def across_domains(source: str, seed: int) -> dict[str, float]:
+    """Fine-tune on 500 reviews of one domain; accuracy on the test reviews of each."""
+    task = load_task()
+    model = _tuned(task, task.encode(reviews(source, "train").sample(500, seed)), seed)
+    judged = {target: task.encode(reviews(target, "test")) for target in DOMAINS}
+    return {target: evaluate(model, texts)["accuracy"] for target, texts in judged.items()}
 
 
 def pooling(target: str, method: str, seed: int, n: int = 50) -> dict[str, float]:
     """N labels of one domain with 500 of each of the others, pooled in one of `POOLS`' ways."""
+    check_choice("method", method, POOLS)
     task = load_task()
-    if method not in POOLS:
-        raise ValueError(f"method must be one of {POOLS}, got {method!r}")
-    own = _reviews(target, "train").sample(n, seed)
-    others = [_reviews(name, "train").sample(500, seed) for name in DOMAINS if name != target]
+    own = reviews(target, "train").sample(n, seed)
+    others = [reviews(name, "train").sample(500, seed) for name in DOMAINS if name != target]
     parts = [own] if method != "source only" else []
-    if method != "target only":
-        parts += others
+    parts += others if method != "target only" else []
     labelled = _joined([task.encode(part) for part in parts])
     if method == "weighted pooling":
         vectors = load_vectors("zh")
         source = document_averages([tokens for part in others for tokens in part.tokens], vectors)
-        every = _reviews(target, "train").tokens  # their labels are not used
+        every = reviews(target, "train").tokens  # their labels are not used
         some = np.random.default_rng(seed).permutation(len(every))[:1000]
         unlabelled = document_averages([every[row] for row in some], vectors)
         weights = np.concatenate([np.ones(n), instance_weights(source, unlabelled)])
         labelled = replace(labelled, weights=torch.as_tensor(weights, dtype=torch.float32))
-    model = build_model(task, seed=seed)
-    tune(model, labelled, steps=200, learning_rate=3e-3, seed=seed, device="cpu")
-    return {"accuracy": evaluate(model, task.encode(_reviews(target, "test")))["accuracy"]}
+    model = _tuned(task, labelled, seed)
+    return {"accuracy": evaluate(model, task.encode(reviews(target, "test")))["accuracy"]}
 
 
 def _joined(parts: list[Encoded]) -> Encoded:
@@ -73,20 +74,15 @@ def _joined(parts: list[Encoded]) -> Encoded:
 
 
 def relabelled(task: Task, target: str, split: str, seed: int) -> Encoded:
-    """The reviews of a split under another question.
+    """The reviews of a split under another question, one of `TARGETS`.
 
-    Parameters
-    ----------
-    target : {"sentiment", "domain", "shuffled labels", "word order"}
-        Domain: hotel or computer. Shuffled labels: in the train split the sentiment of
-        another review; the others keep their own. Word order: whether the words stand as
-        written or were shuffled.
+    Domain: hotel or computer. Shuffled labels: in the train split the sentiment of another review;
+    the others keep their own. Word order: whether the words stand as written or were shuffled.
     """
     if target == "domain":
-        hotel, computer = (_reviews(name, split) for name in ("hotel", "computer"))
-        both = _joined([task.encode(hotel), task.encode(computer)])
-        domains = np.repeat([0, 1], [len(hotel), len(computer)])
-        return replace(both, labels=torch.as_tensor(domains))
+        both = [task.encode(reviews(name, split)) for name in ("hotel", "computer")]
+        domains = np.repeat([0, 1], list(map(len, both)))
+        return replace(_joined(both), labels=torch.as_tensor(domains))
     texts, generator = task.splits[split], np.random.default_rng(seed)
     assert texts.labels is not None
     if target == "shuffled labels" and split == "train":
@@ -100,45 +96,18 @@ def relabelled(task: Task, target: str, split: str, seed: int) -> Encoded:
     return texts
 
 
-def targets(
-    target: str, arm: str, seed: int, n: int = 200, split: str = "test"
-) -> dict[str, float]:
-    """One of `TARGETS` learned from n labels with one of lesson 3's arms, at equal steps."""
-    if target not in TARGETS:
-        raise ValueError(f"target must be one of {TARGETS}, got {target!r}")
+def targets(target: str, arm: str, seed: int) -> dict[str, float]:
+    """One of `TARGETS` learned from 200 labels with one of lesson 3's arms, at equal steps."""
+    check_choice("target", target, TARGETS)
     task, options = load_task(), dict(ARMS[arm])
     model = build_model(task, "random", bool(options.pop("pretrained", True)), seed)
     train = relabelled(task, target, "train", seed)
-    rows = np.random.default_rng(seed).permutation(len(train))[:n]
+    rows = np.random.default_rng(seed).permutation(len(train))[:200]
     tune(
         model, train.take(rows), steps=150, learning_rate=3e-3, seed=seed,
-        source=task.splits["train"], source_batch_size=8, device="cpu",
-        **options,
+        source=task.splits["train"], source_batch_size=8, device="cpu", **options,
     )  # fmt: skip
-    judged = relabelled(task, target, split, seed)
     return {
-        "accuracy": evaluate(model, judged)["accuracy"],
+        "accuracy": evaluate(model, relabelled(task, target, "test", seed))["accuracy"],
         "pre": source_loss(model, task.splits["validation"], 200),
     }
-
-
-SWEEPS = (
-    Sweep(
-        "across_domains",
-        "Chinese reviews: fine-tuned on one domain, tested on each",
-        across_domains,
-        {"source": DOMAINS},
-    ),
-    Sweep(
-        "domain_pooling",
-        "Chinese reviews: 50 labels of a domain with 1,000 of the others, pooled or weighted",
-        pooling,
-        {"target": DOMAINS, "method": POOLS},
-    ),
-    Sweep(
-        "transfer_targets",
-        "One pretrained encoder, several target tasks: where transfer helps and where it hurts",
-        targets,
-        {"target": TARGETS, "arm": tuple(ARMS)},
-    ),
-)

@@ -1,27 +1,25 @@
-"""Recorded runs: real training runs, one a row, that figures and sliders answer from."""
+"""Run a sweep: each row once, on this machine's cores or on a dask cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import itertools
 import json
 import os
 import platform
+import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.partial import Partial, Tell, code_of, write
 from tlcourse.arguments import shown
 from tlcourse.paths import data_dir
-
-if TYPE_CHECKING:
-    pass
-from tlcourse.recorded import _read
 
 Settings = dict[str, Any]
 
@@ -46,23 +44,29 @@ class Sweep:
     grid : mapping
         Each setting with its values; every combination is run.
     seeds : sequence of int
-    keep : callable, optional
-        Tells which combinations make sense; all if left out.
+    keep : sequence of mapping
+        The values that some settings may have: only combinations that fit one of them are run; all
+        if there is none.
     """
 
     name: str
     title: str
     run: Callable[..., Mapping[str, Any]]
     grid: Mapping[str, Sequence[Any]]
-    seeds: Sequence[int] = (0, 1, 2, 3, 4)
-    keep: Callable[[Settings], bool] | None = None
+    seeds: Sequence[int] = range(5)
+    keep: Sequence[Mapping[str, Sequence[Any]]] = ()
 
     def settings(self) -> list[Settings]:
         """Every run's settings, seed included."""
         names = [*self.grid, "seed"]
         combinations = itertools.product(*self.grid.values(), self.seeds)
         rows = [dict(zip(names, values, strict=True)) for values in combinations]
-        return [row for row in rows if self.keep is None or self.keep(row)]
+        keep = self.keep or ({},)
+        return [
+            row
+            for row in rows
+            if any(all(row[name] in known for name, known in rule.items()) for rule in keep)
+        ]
 
 
 def run_one(sweep: Sweep, settings: Settings) -> Settings:
@@ -87,14 +91,14 @@ def run_one(sweep: Sweep, settings: Settings) -> Settings:
     return {**settings, **metrics, "seconds": round(time.perf_counter() - start, 3)}
 
 
+_ORPHANED = "ends with its parent"
+
+
 def _run_apart(sweep: Sweep, settings: Settings, parent: int) -> Settings:
     """`run_one` in a worker, which ends with the process that started it, even by a kill."""
     if os.getpid() != parent and _ORPHANED not in {thread.name for thread in threading.enumerate()}:
         threading.Thread(target=_end_with, args=(parent,), name=_ORPHANED, daemon=True).start()
     return run_one(sweep, settings)
-
-
-_ORPHANED = "ends with its parent"
 
 
 def _end_with(parent: int) -> None:
@@ -111,6 +115,7 @@ def record(
     jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
     tell: Tell = warnings.warn,
+    scheduler: str | None = None,
 ) -> Path:
     """Make all runs of a sweep and write them to ``<name>.csv`` and ``<name>.json``.
 
@@ -123,38 +128,48 @@ def record(
     folder : pathlib.Path, optional
         Where the files go; the course's own ``data/runs`` if left out.
     jobs : int
-        Processes; −1 for one a core.
+        Processes of this machine; −1 for one a core.
     progress : callable, optional
         Called with the runs done and the runs in all.
     tell : callable
         Called with a sentence if kept runs cannot be used.
+    scheduler : str, optional
+        Address of a dask scheduler, such as ``"tcp://10.0.0.1:8786"``: its workers make the runs.
+        Runs of a worker that is lost are made by another.
 
     Returns
     -------
     pathlib.Path
         The CSV file.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the number of jobs makes no sense, or there is no scheduler or no fit worker.
     """
     import joblib
     import pandas as pd
 
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0 or jobs < -1:
         raise ValueError(f"jobs must be a number of processes, or -1 for one a core; got {jobs!r}")
-    folder = Path(folder) if folder is not None else data_dir() / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    code = code_of(sweep.run)
-    partial = Partial(folder, sweep.name, [*sweep.grid, "seed"], code)
-    wanted = {partial.key(row): row for row in sweep.settings()}
-    done = partial.take_up(wanted, tell)
-    missing = [row for key, row in wanted.items() if key not in done]
-    progress = progress or (lambda done, total: None)
-    progress(len(done), len(wanted))
-    results = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        joblib.delayed(_run_apart)(sweep, row, os.getpid()) for row in missing
-    )
-    for row in results:
-        partial.add(row)
-        done[partial.key(row)] = row
+    with contextlib.nullcontext() if scheduler is None else _cluster(scheduler):
+        folder = Path(folder) if folder is not None else data_dir() / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        code = code_of(sweep.run)
+        partial = Partial(folder, sweep.name, [*sweep.grid, "seed"], code)
+        wanted = {partial.key(row): row for row in sweep.settings()}
+        done = partial.take_up(wanted, tell)
+        missing = [row for key, row in wanted.items() if key not in done]
+        progress = progress or (lambda done, total: None)
         progress(len(done), len(wanted))
+        if scheduler is None:
+            calls = [joblib.delayed(_run_apart)(sweep, row, os.getpid()) for row in missing]
+        else:
+            calls = [joblib.delayed(run_one)(sweep, row) for row in missing]
+        for row in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls):
+            partial.add(row)
+            done[partial.key(row)] = row
+            progress(len(done), len(wanted))
     table = pd.DataFrame([json.loads(json.dumps(done[key])) for key in wanted])
     recipe = {
         "title": sweep.title,
@@ -165,17 +180,49 @@ def record(
         "runs": len(table),
         "run_seconds": round(float(table["seconds"].sum()), 1),
         "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": versions(),
     }
     path = folder / f"{sweep.name}.csv"
     write(path, table.to_csv(index=False, float_format="%.5g", lineterminator="\n", na_rep="nan"))
-    write(path.with_suffix(".json"), json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
+    describe(path.with_suffix(".json"), recipe)
     partial.path.unlink(missing_ok=True)
-    _read.cache_clear()
     return path
 
 
-def versions() -> dict[str, str]:
-    """Of the packages that decide a run's numbers."""
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+@contextlib.contextmanager
+def _cluster(address: str) -> Iterator[None]:
+    """Let joblib hand its calls to a dask cluster's workers.
+
+    Several runs in one process would disturb each other's random numbers: one thread a worker.
+    """
+    import joblib
+
+    try:
+        from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
+    except ImportError as fault:
+        raise ImportError(f"{fault}: pip install 'dask[distributed]'") from fault
+    try:
+        with socket.create_connection(get_address_host_port(address), timeout=5):
+            client = Client(address, timeout=10, set_as_default=False)
+    except (ValueError, OSError) as fault:
+        raise OSError(
+            f"no dask scheduler answers at {address!r} ({fault}); an address looks like "
+            "'tcp://10.0.0.1:8786', as the command dask scheduler prints it"
+        ) from fault
+    with client:
+        threads = client.nthreads().values()
+        if not threads or max(threads) > 1:
+            raise ValueError(
+                f"the scheduler at {address} has {len(threads)} workers, with up to "
+                f"{max(threads, default=0)} threads; it needs one at least, and one thread in each:"
+                f" dask worker {address} --nthreads 1"
+            )
+        with joblib.parallel_config(backend="dask", client=client):
+            yield
+
+
+def describe(path: Path, about: Mapping[str, Any]) -> None:
+    """Write how something was made, with the versions that decide its numbers."""
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    about = {**about, "python": platform.python_version(), "versions": packages}
+    write(path, json.dumps(about, indent=1, ensure_ascii=False) + "\n")

@@ -7,19 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.engine import Settings, Sweep
+from experiments.shared import curve, points
+from tlcourse.finetuning.collapse import pretrain_encoder
 from tlcourse.finetuning.layers import count_parameters
 from tlcourse.finetuning.start import build_model
-from tlcourse.finetuning.tasks import TASKS, load_task
+from tlcourse.finetuning.tasks import load_task
 from tlcourse.finetuning.tuning import evaluate, source_loss, tune
 from tlcourse.models import LAYERS
-from tlcourse.training import Progress
 
-LABELS = (50, 200, 1000)
-FROZEN_LABELS = (100, 1000)
-MANY_LABELS = (20, 50, 100, 200, 500, 1000, 2000)
-CHECKS = 5
-INITS = TASKS["zh_reviews"]
+Found = dict[str, float | str]
 
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "constant rate": {},
@@ -40,8 +36,6 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 }
 """Ways to use the pretrained encoder, and not to."""
 
-ORDERS = ("fine-tune only", "pretrain, then fine-tune", "joint, λ = 0.5")
-
 # Learning rate of each arm, of 0.001, 0.003 and 0.01: best mean accuracy on the validation
 # split over n = 50, 200, 1,000 (own vectors, three seeds).
 BEST_RATE = {"scratch": 1e-3, "frozen": 1e-2, "fine-tuned": 1e-3, "joint": 1e-3}
@@ -59,199 +53,102 @@ def adapt(
     task: str = "zh_reviews",
     init: str = "own vectors",
     pretrained: bool = True,
-    split: str = "test",
+    steps: int | None = None,
     learning_rate: float = 3e-3,
     checks: int = 0,
-    progress: Progress | None = None,
     **options: Any,
-) -> dict[str, float | str]:
+) -> Found:
     """Adapt a model to n labelled texts and judge it on both tasks.
 
-    Parameters
-    ----------
-    n : int
-        Labelled texts of the target task.
-    seed : int
-        Draws them, their order, the new head and dropout.
-    task, init, pretrained
-        See `tlcourse.finetuning.build_model`.
-    split : {"test", "validation"}
-        What is judged on.
-    checks : int
-        Points of the learning curve.
-    **options
-        Of `tlcourse.finetuning.tune`; ``steps`` is `steps_for` (n) if left out.
-
-    Returns
-    -------
-    dict
-        ``accuracy`` and ``macro_f1`` of the target task, ``pre`` the language-model loss on
-        validation texts, and with checks the curves ``curve_accuracy`` (300 validation
-        texts) and ``curve_pre`` as numbers in a string.
+    ``seed`` draws them, their order, the new head and dropout; options are of `tune`. Returns
+    ``accuracy`` and ``macro_f1`` of the target task on test texts, ``pre``, the language-model loss
+    on validation texts, and with ``checks`` the curves ``curve_accuracy`` (300 validation texts)
+    and ``curve_pre``, of as many points.
     """
     data = load_task(task)
     model = build_model(data, init, pretrained, seed)
-    held_out = data.splits["validation"]
+    held_out, steps = data.splits["validation"], steps or steps_for(n)
     probe = held_out.take(np.random.default_rng(0).permutation(len(held_out))[:300])
-    steps = int(options.pop("steps", steps_for(n)))
-
-    def check() -> dict[str, float]:
-        accuracy = evaluate(model, probe)["accuracy"]
-        return {"accuracy": accuracy, "pre": source_loss(model, held_out, 60)}
-
     history = tune(
-        model,
-        data.sample(n, seed),
-        steps=steps,
-        learning_rate=learning_rate,
-        seed=seed,
-        source=data.splits["train"],
-        source_batch_size=8,
-        check_at=[steps * point // checks for point in range(checks + 1)] if checks else (),
-        on_check=check,
-        progress=progress,
-        device="cpu",
-        **options,
-    )
+        model, data.sample(n, seed), steps=steps, learning_rate=learning_rate, seed=seed,
+        source=data.splits["train"], source_batch_size=8,
+        check_at=points(checks, steps) if checks else (),
+        on_check=lambda: {
+            "accuracy": evaluate(model, probe)["accuracy"],
+            "pre": source_loss(model, held_out, 60),
+        },
+        device="cpu", **options,
+    )  # fmt: skip
     counted, frozen = count_parameters(model), options.get("frozen", ())
-    found: dict[str, float | str] = {
-        **evaluate(model, data.splits[split]),
+    found: Found = {
+        **evaluate(model, data.splits["test"]),
         "pre": source_loss(model, held_out, 200),
         "trainable": sum(counted[layer][0] for layer in LAYERS if layer not in frozen),
     }
-    for name in ("accuracy", "pre"):
-        if checks:
-            found[f"curve_{name}"] = " ".join(f"{point[name]:.4f}" for point in history.checks)
+    for name in ("accuracy", "pre") if checks else ():
+        found[f"curve_{name}"] = curve(point[name] for point in history.checks)
     return found
 
 
-def mixture_lambda(lam: float, n: int, init: str, seed: int) -> dict[str, float | str]:
+def mixture_lambda(lam: float, n: int, init: str, seed: int) -> Found:
     """`adapt` with λ, and its learning curves."""
-    return adapt(n, seed, init=init, lam=lam, checks=CHECKS)
+    return adapt(n, seed, init=init, lam=lam, checks=5)
 
 
-def freeze_and_tune(
-    embedding: bool,
-    lower: bool,
-    upper: bool,
-    schedule: str,
-    n: int,
-    seed: int,
-    progress: Progress | None = None,
-) -> dict[str, float | str]:
+def freeze_and_tune(schedule: str, n: int, seed: int, **ticked: bool) -> Found:
     """`adapt` with the ticked layers frozen and one of `SCHEDULES`.
 
     The encoder was pretrained from random numbers: all it knows is from pretraining.
     """
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {tuple(SCHEDULES)}, got {schedule!r}")
-    frozen = {"embedding": embedding, "lower": lower, "upper": upper}
-    names = tuple(layer for layer in LAYERS if frozen[layer])
-    return adapt(n, seed, init="random", frozen=names, progress=progress, **SCHEDULES[schedule])
+    frozen = tuple(layer for layer in LAYERS if ticked[layer])
+    return adapt(n, seed, init="random", frozen=frozen, **SCHEDULES[schedule])
 
 
 def labels_needed(
     task: str, init: str, arm: str, n: int, seed: int, steps: int | None = None
-) -> dict[str, float | str]:
+) -> Found:
     """`adapt` by one of `ARMS`, each with its own learning rate, at equal steps."""
-    options = {"learning_rate": BEST_RATE[arm], "steps": steps or steps_for(n), **ARMS[arm]}
+    options = {"learning_rate": BEST_RATE[arm], "steps": steps, **ARMS[arm]}
     return adapt(n, seed, task=task, init=init, **options)
 
 
-def more_steps(arm: str, n: int, seed: int, steps: int = 500) -> dict[str, float | str]:
+def more_steps(arm: str, n: int, seed: int) -> Found:
     """`labels_needed` from random numbers, with several times the steps."""
-    return labels_needed("zh_reviews", "random", arm, n, seed, steps)
+    return labels_needed("zh_reviews", "random", arm, n, seed, steps=500)
 
 
-def orders(order: str, seed: int, steps: int = 400, n: int = 200) -> dict[str, float | str]:
+def penalty_strength(penalty: str, strength: float, n: int, seed: int) -> Found:
+    """`adapt` with R(w) as weight decay or L2-SP."""
+    name = "l2_sp" if penalty == "L2-SP" else "weight_decay"
+    return adapt(n, seed, init="random", **{name: strength})  # type: ignore[arg-type]
+
+
+def orders(order: str, seed: int) -> dict[str, float]:
     """Joint training against pretraining first, from the same fresh encoder.
 
-    All see the same number of labelled batches; the first two as many batches of text.
-
-    Parameters
-    ----------
-    order : str
-        One of `ORDERS`.
+    All see the same number of labelled batches; those with pretraining as many batches of text.
     """
     data = load_task()
-    model = build_model(data, "random", pretrained=False, seed=seed)
-    labelled, texts = data.sample(n, seed), data.splits["train"]
-    options = {"steps": steps, "learning_rate": 3e-3, "seed": seed, "source": texts}
-    options |= {"source_batch_size": 8, "device": "cpu"}
+    model, held_out = build_model(data, "random", False, seed), data.splits["validation"]
+    options: dict[str, Any] = {"steps": 400, "learning_rate": 3e-3, "seed": seed}
+    options |= {"source": data.splits["train"], "source_batch_size": 8, "device": "cpu"}
     if order == "pretrain, then fine-tune":
-        tune(model, None, lam=1.0, **options)  # type: ignore[arg-type]
-    pretrained_loss = source_loss(model, data.splits["validation"], 200)
-    tune(model, labelled, lam=0.5 if order == "joint, λ = 0.5" else 0.0, **options)  # type: ignore[arg-type]
-    return {
-        **evaluate(model, data.splits["test"]),
-        "pre_before": pretrained_loss,
-        "pre": source_loss(model, data.splits["validation"], 200),
+        tune(model, None, lam=1.0, **options)
+    before = source_loss(model, held_out, 200)
+    lam = 0.5 if order == "joint, λ = 0.5" else 0.0
+    tune(model, data.sample(200, seed), lam=lam, **options)
+    scores = evaluate(model, data.splits["test"])
+    return {**scores, "pre_before": before, "pre": source_loss(model, held_out, 200)}
+
+
+def pretraining_losses(target: str, trainable: bool, loss: str, seed: int) -> Found:
+    """The article's pretraining loss, which collapses, and two repairs: the embedding's curves."""
+    splits = load_task().splits
+    _, history = pretrain_encoder(
+        splits["train"], splits["validation"], loss, target, trainable, seed=seed, device="cpu"
+    )
+    found: Found = {
+        f"curve_{name}": curve((check[name] for check in history.checks), ".4g")
+        for name in ("std", "loss", "cosine")
     }
-
-
-def penalty_strength(penalty: str, strength: float, n: int, seed: int) -> dict[str, float | str]:
-    """`adapt` with R(w) as weight decay or L2-SP."""
-    options: dict[str, Any] = {"l2_sp" if penalty == "L2-SP" else "weight_decay": strength}
-    return adapt(n, seed, init="random", **options)
-
-
-def _worth_running(row: Settings) -> bool:
-    """Chinese from two embeddings; English from GloVe, with fewer steps of n."""
-    english = row["task"] == "movie_reviews"
-    return (row["init"] == "GloVe") == english and (not english or row["n"] in LABELS)
-
-
-SWEEPS = (
-    Sweep(
-        "mixture_lambda",
-        "Chinese reviews: λ between language model and labels, by labels and embedding",
-        mixture_lambda,
-        {"lam": tuple(round(0.1 * step, 1) for step in range(11)), "n": LABELS, "init": INITS},
-    ),
-    Sweep(
-        "frozen_layers",
-        "Chinese reviews: frozen layers and schedules against accuracy and forgetting",
-        freeze_and_tune,
-        {
-            "embedding": (False, True),
-            "lower": (False, True),
-            "upper": (False, True),
-            "schedule": tuple(SCHEDULES),
-            "n": FROZEN_LABELS,
-        },
-    ),
-    Sweep(
-        "labels_needed",
-        "Labels against accuracy: scratch, frozen, fine-tuned, joint, on two tasks",
-        labels_needed,
-        {
-            "task": tuple(TASKS),
-            "init": ("random", "own vectors", "GloVe"),
-            "arm": tuple(ARMS),
-            "n": MANY_LABELS,
-        },
-        keep=_worth_running,
-    ),
-    Sweep(
-        "more_steps",
-        "Labels against accuracy after 500 steps, Chinese reviews, embedding from random",
-        more_steps,
-        {"arm": ("scratch", "frozen", "fine-tuned"), "n": MANY_LABELS},
-    ),
-    Sweep(
-        "training_orders",
-        "From a fresh encoder, 200 labels, 400 steps: joint against pretraining first",
-        orders,
-        {"order": ORDERS},
-    ),
-    Sweep(
-        "penalty_strength",
-        "R(w) as weight decay and as L2-SP, by strength and labels",
-        penalty_strength,
-        {
-            "penalty": ("weight decay", "L2-SP"),
-            "strength": (0.0001, 0.001, 0.01, 0.1, 1.0),
-            "n": (200,),
-        },
-    ),
-)
+    return {**found, "copy": history.checks[-1]["copy"]}

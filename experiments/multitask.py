@@ -1,169 +1,98 @@
-"""Lesson 4's sweeps: task weights, λ and temperature; ways to balance; tasks alone."""
+"""Lesson 4's sweeps: weights and λ, ways to balance, helpers, groups, gradients, soft sharing.
+
+A set of tasks is written with their names in `tlcourse.multitask.SUITE`: ``"movies + news"``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
-from experiments.engine import Sweep
+from experiments.shared import curve, points
 from tlcourse.finetuning.tasks import Encoded
+from tlcourse.multitask.soft_sharing import train_tied
+from tlcourse.multitask.studies import train_watched
 from tlcourse.multitask.tasks import SUITE, Suite, build_multitask, load_suite
 from tlcourse.multitask.training import evaluate_tasks, train_tasks
-from tlcourse.recorded import select
-from tlcourse.training import Progress
 
-STEPS = 200
-CHECKS = 5
-RATE = 3e-3
-SETS = ("chinese + movies", "chinese + movies + plots", "news + movies")
-WEIGHED = SETS[:2]
-"""For weights, λ and temperature: the first task has few labels, the others many."""
-
+Found = dict[str, float | str]
+STEPS, RATE = 200, 3e-3
 FEW, MANY = 100, 1000
-WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9)
-LAMBDAS = (0.0, 0.1, 0.5)
-TEMPERATURES = (1, 3, 100)
-EVERYTHING = " + ".join(SUITE)
-BALANCED = ("movies + news", "chinese + movies", EVERYTHING)
 GROUP_LABELS = 200
 
 
 def members(tasks: str) -> list[str]:
-    """The tasks of a set such as ``"movies + news"``."""
+    """The tasks of a set."""
     return tasks.split(" + ")
 
 
-def probes(suite: Suite, names: list[str], n: int = 300) -> dict[str, Encoded]:
-    """The same n validation texts of each task for every run."""
-    found = {}
-    for name, split in splits(suite, names, "validation").items():
-        order = torch.Generator().manual_seed(0)
-        found[name] = split.take(torch.randperm(len(split), generator=order)[:n])
-    return found
+def _splits(suite: Suite, names: Iterable[str], split: str) -> dict[str, Encoded]:
+    return {name: suite.tasks[name].splits[split] for name in names}
 
 
-def numbers(values: list[float]) -> str:
-    """A curve as it is recorded."""
-    return " ".join(f"{value:.4f}" for value in values)
+def together(sizes: Mapping[str, int], seed: int, *, lam: float = 0.0, **options: Any) -> Found:
+    """Train tasks, each with its number of labelled texts, on one trunk, and judge each.
 
-
-def checkpoints(checks: int, steps: int = STEPS) -> list[int]:
-    """The steps of a recorded curve's points."""
-    return [steps * point // checks for point in range(checks + 1)]
-
-
-def together(
-    sizes: Mapping[str, int],
-    seed: int,
-    *,
-    lam: float = 0.0,
-    progress: Progress | None = None,
-    **options: Any,
-) -> dict[str, float | str]:
-    """Train tasks on one trunk and judge each.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Labelled texts of each task, by the names in `tlcourse.multitask.SUITE`.
-    seed : int
-        Draws the texts, their order, the trunk, the heads and dropout.
-    **options
-        Of `tlcourse.multitask.train_tasks`.
-
-    Returns
-    -------
-    dict
-        ``accuracy_<task>`` and ``macro_f1_<task>`` on test texts, ``validation_<task>``
-        (accuracy on validation texts), and the ``weights`` at the end.
+    Returns ``accuracy_<task>`` and ``macro_f1_<task>`` on test texts, ``validation_<task>``
+    (accuracy on validation texts), and the ``weights`` at the end.
     """
     suite, names = load_suite(), list(sizes)
     model = build_multitask(suite, names, seed)
     history = train_tasks(
         model, suite.sample(sizes, seed), steps=STEPS, learning_rate=RATE, lam=lam, seed=seed,
-        source=suite.source(names) if lam else None, source_batch_size=8, progress=progress,
+        source=suite.source(names) if lam else None, source_batch_size=8,
         device="cpu", **options,
     )  # fmt: skip
-    found: dict[str, float | str] = {**evaluate_tasks(model, splits(suite, names, "test"))}
-    validation = evaluate_tasks(model, splits(suite, names, "validation"))
-    for name in names:
-        found[f"validation_{name}"] = validation[f"accuracy_{name}"]
-    found["weights"] = numbers(list(history.weights.values()))
-    return found
+    found: Found = {**evaluate_tasks(model, _splits(suite, names, "test"))}
+    validation = evaluate_tasks(model, _splits(suite, names, "validation"))
+    found |= {f"validation_{name}": validation[f"accuracy_{name}"] for name in names}
+    return {**found, "weights": curve(history.weights.values())}
 
 
-def splits(suite: Suite, names: list[str], split: str) -> dict[str, Encoded]:
-    """One split of each named task."""
-    return {name: suite.tasks[name].splits[split] for name in names}
+def _over_all_tasks(found: Found) -> Found:
+    """Accuracies under every task's name, NaN for tasks that were not trained."""
+    names = [f"{metric}_{task}" for metric in ("accuracy", "validation") for task in SUITE]
+    return {name: found.get(name, math.nan) for name in names}
 
 
 def weights_and_lambda(
-    tasks: str,
-    weight: float,
-    lam: float,
-    temperature: float,
-    seed: int,
-    progress: Progress | None = None,
-) -> dict[str, float | str]:
+    tasks: str, weight: float, lam: float, temperature: float, seed: int
+) -> Found:
     """A task with few labels beside others with many, on one trunk.
 
-    Parameters
-    ----------
-    tasks : str
-        One of `WEIGHED`; the first has `FEW` labels, each other `MANY`.
-    weight : float
-        Share of the first task's weight w_t; the others divide the rest.
-    lam, temperature
-        λ, and τ of p_t ∝ n_t^{1/τ}.
+    The first task has the share ``weight`` of the weights w_t, the others divide the rest;
+    ``temperature`` is τ of p_t ∝ n_t^{1/τ}.
     """
     first, *others = members(tasks)
     found = together(
         {first: FEW, **dict.fromkeys(others, MANY)}, seed, lam=lam, temperature=temperature,
         weights={first: weight, **dict.fromkeys(others, (1 - weight) / len(others))},
-        progress=progress,
     )  # fmt: skip
-    kept: dict[str, float | str] = {}
-    for place in range(3):  # a pair has no third task
-        for metric in ("accuracy", "macro_f1"):
-            name = dict(enumerate([first, *others])).get(place)
-            kept[f"{metric}_{place}"] = found.get(f"{metric}_{name}", math.nan)
-    return kept
+    names = [first, *others, "none"][:3]  # a pair has no third task
+    metrics = ("accuracy", "macro_f1")
+    return {
+        f"{metric}_{place}": found.get(f"{metric}_{name}", math.nan)
+        for place, name in enumerate(names)
+        for metric in metrics
+    }
 
 
-def single_task(task: str, n: int, seed: int) -> dict[str, float | str]:
+def single_task(task: str, n: int, seed: int) -> Found:
     """A task alone, at the steps of the other sweeps."""
     found = together({task: n}, seed)
     return {name: found[f"{name}_{task}"] for name in ("accuracy", "macro_f1")}
 
 
-def over_all_tasks(found: Mapping[str, float | str]) -> dict[str, float | str]:
-    """Accuracies under every task's name, NaN for tasks that were not trained."""
-    metrics = ("accuracy", "validation")
-    names = [f"{metric}_{task}" for metric in metrics for task in SUITE]
-    return {name: found.get(name, math.nan) for name in names}
+def task_group(tasks: str, seed: int) -> Found:
+    """Tasks with as many labels each on one trunk; NaN for tasks that are not among them."""
+    return _over_all_tasks(together(dict.fromkeys(members(tasks), GROUP_LABELS), seed))
 
 
-def schemes(tasks: str) -> list[str]:
-    """Ways to balance a set: equal weights, one task's × 4 or ÷ 4, and two methods.
-
-    Of a pair only the first task's weight is changed: the second's × 4 is the first's ÷ 4.
-    """
-    names = members(tasks)
-    changed = names[:1] if len(names) == 2 else names
-    weighted = [f"{task} {change}" for task in changed for change in ("× 4", "÷ 4")]
-    return ["equal", "uncertainty", "PCGrad", *weighted]
-
-
-def balance(
-    tasks: str, scheme: str, seed: int, progress: Progress | None = None
-) -> dict[str, float | str]:
-    """One of `schemes` on tasks with `GROUP_LABELS` labels each, at equal steps."""
-    if scheme not in schemes(tasks):
-        raise ValueError(f"scheme must be one of {schemes(tasks)}, got {scheme!r}")
+def balance(tasks: str, scheme: str, seed: int) -> Found:
+    """A way to balance tasks with `GROUP_LABELS` labels each, at equal steps."""
     names = members(tasks)
     options: dict[str, Any] = {"method": "weights"}
     if scheme in ("uncertainty", "PCGrad"):
@@ -171,47 +100,75 @@ def balance(
     elif scheme != "equal":
         task, change, _ = scheme.split()
         options["weights"] = {**dict.fromkeys(names, 1.0), task: 4.0 if change == "×" else 0.25}
-    sizes = dict.fromkeys(names, GROUP_LABELS)
-    found = together(sizes, seed, progress=progress, **options)
-    return {**over_all_tasks(found), "learned_weights": found["weights"]}
+    found = together(dict.fromkeys(names, GROUP_LABELS), seed, **options)
+    return {**_over_all_tasks(found), "learned_weights": found["weights"]}
 
 
-def balance_scores(tasks: str, metric: str = "accuracy") -> dict[str, np.ndarray]:
-    """Recorded mean over a set's tasks for each of `schemes`, seed by seed: shape (seeds,).
+def helper_gain(target: str, helper: str, arm: str, n: int, seed: int, steps: int = STEPS) -> Found:
+    """A target task with few labels: alone, with a helper at once, or after it in sequence.
 
-    Parameters
-    ----------
-    tasks : str
-        One of `BALANCED`.
-    metric : {"accuracy", "validation"}
-        On test texts, or on validation texts.
+    The target sees the same texts in the same order for as many steps in all three. In
+    sequence the trunk, trained on the helper for as many steps, is kept. ``accuracy`` and
+    ``macro_f1`` are on test texts after the last step; ``stopped`` is the test accuracy at the
+    check that was best on validation texts.
     """
-    table = select("task_balancing", tasks=tasks).sort_values("seed")
-    mean = table[[f"{metric}_{name}" for name in members(tasks)]].mean(axis=1)
-    return {scheme: mean[table["scheme"] == scheme].to_numpy() for scheme in schemes(tasks)}
+    suite = load_suite()
+    sizes = {target: n} if arm == "alone" else {target: n, helper: MANY}
+    model, texts = build_multitask(suite, list(sizes), seed), suite.sample(sizes, seed)
+    options: dict[str, Any] = {"steps": steps, "learning_rate": RATE, "seed": seed, "device": "cpu"}
+    if arm == "in sequence":
+        train_tasks(model, {helper: texts.pop(helper)}, **options)
+    held_out, test = (_splits(suite, [target], split) for split in ("validation", "test"))
+    order = torch.randperm(len(held_out[target]), generator=torch.Generator().manual_seed(0))
+    probe = {target: held_out[target].take(order[:300])}  # the same texts for every run
+    best = {"validation": -1.0}
+
+    def check() -> dict[str, float]:
+        nonlocal best
+        found = {"validation": evaluate_tasks(model, probe)[f"accuracy_{target}"]}
+        if found["validation"] > best["validation"]:
+            best = found | evaluate_tasks(model, test)
+        return found
+
+    history = train_tasks(model, texts, **options, check_at=points(5, steps), on_check=check)
+    last = evaluate_tasks(model, test)
+    return {
+        "accuracy": last[f"accuracy_{target}"],
+        "macro_f1": last[f"macro_f1_{target}"],
+        "stopped": best[f"accuracy_{target}"],
+        "curve": curve(point["validation"] for point in history.checks),
+    }
 
 
-SWEEPS = (
-    Sweep(
-        "task_balancing",
-        "Equal and other fixed weights, uncertainty weighting and PCGrad, 200 labels each",
-        balance,
-        {
-            "tasks": BALANCED,
-            "scheme": tuple(dict.fromkeys(s for t in BALANCED for s in schemes(t))),
-        },
-        keep=lambda row: row["scheme"] in schemes(row["tasks"]),
-    ),
-    Sweep(
-        "single_tasks",
-        "Each of the five tasks alone, at the labels of the other sweeps",
-        single_task,
-        {"task": tuple(SUITE), "n": (FEW, MANY)},
-    ),
-    Sweep(
-        "weights_and_lambda",
-        "A task with 100 labels beside others with 1,000: weights, λ and sampling temperature",
-        weights_and_lambda,
-        {"tasks": WEIGHED, "weight": WEIGHTS, "lam": LAMBDAS, "temperature": TEMPERATURES},
-    ),
-)
+def alone_longer(target: str, n: int, seed: int) -> Found:
+    """The target alone for twice the steps: as much work as with a helper."""
+    return helper_gain(target, "none", "alone", n, seed, steps=2 * STEPS)
+
+
+def conflict(tasks: str, method: str, seed: int) -> Found:
+    """Cosines of all pairs' gradients on the trunk during training, and the mean accuracy."""
+    names = members(tasks)
+    sizes = dict.fromkeys(names, GROUP_LABELS)
+    checks, scores = train_watched(load_suite(), sizes, method, seed=seed)
+    cosines = [value for check in checks for name, value in check.items() if name != "step"]
+    mean = sum(scores[f"accuracy_{name}"] for name in names) / len(names)
+    return {"curve_cosines": curve(cosines), "mean_accuracy": mean}
+
+
+def soft_sharing(strength: float, n: int, seed: int) -> dict[str, float]:
+    """Chinese reviews with n labels and movie reviews with many, on two tied trunks."""
+    suite = load_suite()
+    texts = suite.sample({"chinese": n, "movies": MANY}, seed)
+    models = {name: build_multitask(suite, [name], seed) for name in texts}
+    history = train_tied(
+        models, texts, strength=strength, steps=STEPS, learning_rate=RATE, seed=seed, device="cpu"
+    )
+    scores = {
+        name: evaluate_tasks(model, _splits(suite, [name], "test"))[f"accuracy_{name}"]
+        for name, model in models.items()
+    }
+    return {
+        "accuracy": scores["chinese"],
+        "accuracy_movies": scores["movies"],
+        "distance": history.checks[-1]["distance"],
+    }

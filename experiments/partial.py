@@ -16,15 +16,7 @@ Tell = Callable[[str], object]
 class Partial:
     """The file ``<name>.partial.jsonl``: a line about the code, then a line for each row.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    name : str
-        The sweep's.
-    names : sequence of str
-        The settings that tell a row from the others.
-    code : str
-        `code_of` the function that makes the rows.
+    ``names`` tell a row from the others; ``code`` is `code_of` the function that makes the rows.
     """
 
     def __init__(self, folder: Path, name: str, names: Sequence[str], code: str) -> None:
@@ -35,24 +27,25 @@ class Partial:
     def take_up(self, wanted: Mapping[str, Any], tell: Tell) -> dict[str, dict[str, Any]]:
         """The finished rows by their `key`; what cannot be used is told.
 
-        Rows of other code are set aside under another name. The file is left whole: a line
-        that was cut off would spoil the next one.
+        Rows of other code are set aside; the file is left whole: a cut line would spoil the next.
         """
         lines = self.path.read_bytes().split(b"\n") if self.path.is_file() else []
-        lines = [line for line in lines if line.strip()]
-        if lines and _parsed(lines[0]) != self.head:
-            old = self._free_name()
+        rows = [_parsed(line) for line in lines if line.strip()]
+        if rows and rows[0] != self.head:
+            stem, count = self.path.name.removesuffix(".jsonl"), 1
+            while (old := self.path.with_name(f"{stem}-OLD-{count}.jsonl")).exists():
+                count += 1
             self.path.rename(old)
             tell(
                 f"{self.path.name} holds runs of other code or other settings: it is set aside as "
                 f"{old.name}, and every run is made again"
             )
-            lines = []
+            rows = []
         done, useless = {}, []
-        for number, line in enumerate(lines[1:], start=2):
-            row = _parsed(line)
-            if self._fits(row) and (key := self.key(row)) in wanted:
-                done[key] = row
+        for number, row in enumerate(rows[1:], start=2):
+            fits = isinstance(row, dict) and set(row) > {*self.names, "seconds"}
+            if fits and isinstance(row["seconds"], int | float) and self.key(row) in wanted:
+                done[self.key(row)] = row
             else:
                 useless.append(number)
         if useless:
@@ -61,29 +54,17 @@ class Partial:
                 f"{self.path.name} has lines that are damaged or no runs of this sweep: {shown}; "
                 "what they stood for is run again"
             )
-        write(self.path, "".join(f"{_line(row)}\n" for row in (self.head, *done.values())))
+        write(self.path, "".join(map(_line, (self.head, *done.values()))))
         return done
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keep a finished row."""
         with self.path.open("a", encoding="utf8") as stream:
-            stream.write(f"{_line(row)}\n")
+            stream.write(_line(row))
 
     def key(self, row: Mapping[str, Any]) -> str:
         """What tells a row from the others."""
         return json.dumps([row[name] for name in self.names], ensure_ascii=False)
-
-    def _fits(self, row: Any) -> bool:
-        if not isinstance(row, dict) or not set(row) > {*self.names, "seconds"}:
-            return False
-        return isinstance(row["seconds"], int | float)
-
-    def _free_name(self) -> Path:
-        stem, count = self.path.name.removesuffix(".jsonl"), 2
-        old = self.path.with_name(f"{stem}-OLD.jsonl")
-        while old.exists():
-            old, count = self.path.with_name(f"{stem}-OLD-{count}.jsonl"), count + 1
-        return old
 
 
 def code_of(run: Callable[..., Any]) -> str:
@@ -107,7 +88,7 @@ def write(path: Path, text: str) -> None:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False)
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _parsed(line: bytes) -> Any:

@@ -41,12 +41,12 @@ def run(name: str, targets: list[str], folder: Path) -> tuple[int, list[str]]:
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **SETTINGS[name]}
-    if (
-        "TLCOURSE_NOISE" in SETTINGS[name]
-    ):  # the notebooks' kernels import the noise when they start
+    if "TLCOURSE_NOISE" in SETTINGS[name]:  # the notebooks' kernels begin with it
         startup = folder / "ipython" / "profile_default" / "startup"
         startup.mkdir(parents=True, exist_ok=True)
-        (startup / "noise.py").write_text("import tests.noise\n", encoding="utf8")
+        (startup / "noise.py").write_text(
+            "from tests import noise\nnoise.install()\n", encoding="utf8"
+        )
         environment["IPYTHONDIR"] = str(folder / "ipython")
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
     command += ["--no-header", f"--junitxml={report}", *targets]

@@ -670,7 +670,7 @@ def test_texts_and_lengths_that_do_not_fit(tokenizer, folder):
         with pytest.raises(ValueError, match="max_length must be a whole number, at least 3"):
             call()
     with pytest.raises(TypeError, match="the text must be one text"):
-        inspection.check_text(["这本书很好"])
+        inspection.check_sentence(["这本书很好"])
     for top in (0, 999):
         with pytest.raises(ValueError, match="top must be"):
             inspection.fill_mask(model, tokenizer, "_", top)

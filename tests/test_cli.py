@@ -20,7 +20,7 @@ import pytest
 
 import experiments
 import tlcourse
-from experiments import models, vectors
+from experiments import recipes
 from tlcourse import cli, doctor, lessons
 from tlcourse.data import sources
 
@@ -34,7 +34,7 @@ def test_fetch_by_name(capsys):
 
 def test_faults_are_one_line(capsys):
     assert cli.main(["fetch", "nothing"]) == 1
-    assert capsys.readouterr().err.startswith("tlcourse: no dataset 'nothing'")
+    assert capsys.readouterr().err.startswith("tlcourse: no dataset of the name 'nothing'")
     assert cli.main(["sweep", "nothing"]) == 1
     assert "there are: " in capsys.readouterr().err
     assert cli.main(["vectors", "fr"]) == 1
@@ -45,7 +45,9 @@ def test_faults_are_one_line(capsys):
 def test_pretrain_lists_models_and_makes_one(tmp_path, monkeypatch, capsys):
     assert cli.main(["pretrain"]) == 0
     assert "movie_reviews-GloVe" in capsys.readouterr().out
-    monkeypatch.setitem(models.RECIPE, "epochs", 0.03)  # the mechanics; the whole takes minutes
+    monkeypatch.setitem(
+        recipes.LANGUAGE_MODEL, "epochs", 0.03
+    )  # the mechanics; the whole takes minutes
     assert cli.main(["pretrain", "movie_reviews-random", "--out", str(tmp_path)]) == 0
     about = json.loads((tmp_path / "movie_reviews-random.json").read_text())
     losses = [point["loss"] for point in about["validation_loss"]]
@@ -97,11 +99,11 @@ def test_sweep_lists_and_records(tmp_path, capsys, monkeypatch):
 
 
 def test_vectors_are_made_by_their_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr(vectors, "load_corpus", lambda name: [["a", "b", "c"]] * 50)
+    monkeypatch.setattr(recipes, "load_corpus", lambda name: [["a", "b", "c"]] * 50)
     assert cli.main(["vectors", "zh", "--out", str(tmp_path)]) == 0
     about = json.loads((tmp_path / "zh.json").read_text())
     assert about["words"] == 3
-    assert about["recipe"] == vectors.RECIPES["zh"]
+    assert about["recipe"] == recipes.VECTORS["zh"]
 
 
 class FakeServer:
@@ -443,11 +445,32 @@ def test_a_missing_package_is_one_line(monkeypatch, capsys, tmp_path):
     def missing(*arguments):
         raise ModuleNotFoundError("No module named 'gensim'")
 
-    monkeypatch.setattr(vectors, "make", missing)
+    monkeypatch.setattr(recipes, "make_vectors", missing)
     assert cli.main(["vectors", "zh", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.endswith(
         "tlcourse: No module named 'gensim'; tlcourse doctor says what is missing\n"
     )
+
+
+@pytest.mark.parametrize("command", [["sweep"], ["vectors", "en"], ["pretrain"]])
+def test_without_a_clone_there_are_no_experiments(command, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "experiments"]:
+        monkeypatch.delitem(sys.modules, name)
+    root = str(Path(tlcourse.__file__).resolve().parent.parent)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", root)])
+    monkeypatch.setattr(sys, "meta_path", [f for f in sys.meta_path if "ditable" not in repr(f)])
+    monkeypatch.chdir("/")
+    assert cli.main(command) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("tlcourse: the sweeps and recipes are not installed with the course")
+    assert "python -m tlcourse" in said
+
+
+def test_a_sweep_without_its_scheduler(tmp_path, capsys):
+    command = ["sweep", "planted_rotation", "--out", str(tmp_path), "--scheduler"]
+    assert cli.main([*command, "127.0.0.1:1"]) == 1
+    assert "no dask scheduler answers at '127.0.0.1:1'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_sweep_wants_some_processes(tmp_path, capsys):
@@ -493,5 +516,5 @@ def test_python_m_works():
 
 def test_unknown_attribute():
     assert "mapping" in dir(tlcourse)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="attribute nothing"):
         tlcourse.nothing  # noqa: B018

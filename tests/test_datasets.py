@@ -1,8 +1,9 @@
-"""Splits do not leak, records are what they say, and a learner's own file gets clear errors."""
+"""Splits do not leak, and records are what they say."""
 
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 
 import numpy as np
@@ -100,41 +101,6 @@ def test_sample_errors():
         _toy().subset("dev")
 
 
-def test_from_csv(tmp_path):
-    path = tmp_path / "own.csv"
-    lines = [f"review number {number},{'good' if number % 2 else 'bad'}" for number in range(60)]
-    path.write_text("review,stars\n" + "\n".join(lines + lines[:5]), encoding="utf8")
-    data = datasets.from_csv(path, text="review", label="stars")
-    assert len(data) == 60
-    assert data.label_names == ("bad", "good")
-    assert data.tokens[0][:2] == ("review", "number")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("text,stars\na,b\n", "no column 'label'"),
-        ("text,label\na,x\nb,x\n", "only one class"),
-        ("text,label\na,x\n,y\n", "line 3: the text or the label is empty"),
-        ("text,label\na,x\na,y\n", "line 3: this text stands there as 'x' and as 'y'"),
-        ("text,label\na,x\nb,y\n", "too few"),
-        ("", "no column 'text'"),
-    ],
-)
-def test_from_csv_errors(tmp_path, content, message):
-    path = tmp_path / "own.csv"
-    path.write_text(content, encoding="utf8")
-    with pytest.raises(ValueError, match=message):
-        datasets.from_csv(path)
-
-
-def test_from_csv_encoding(tmp_path):
-    path = tmp_path / "own.csv"
-    path.write_bytes("text,label\n好书,x\n坏书,y\n".encode("gb18030"))
-    with pytest.raises(ValueError, match="gb18030"):
-        datasets.from_csv(path)
-
-
 def test_dictionary_is_clean_and_split_by_word():
     found = dictionary.load_dictionary()
     assert found.translations["电影"] == ("movie", "film")
@@ -145,7 +111,7 @@ def test_dictionary_is_clean_and_split_by_word():
         for word in gold
     )
     parts = [set(found.subset(split).translations) for split in datasets.SPLITS]
-    assert sum(map(len, parts)) == len(set.union(*parts)) == len(dictionary)
+    assert sum(map(len, parts)) == len(set.union(*parts)) == len(found)
     with pytest.raises(ValueError, match="split must be"):
         found.subset("dev")
 
@@ -171,13 +137,13 @@ def test_rows_by_number_in_the_order_given():
 @pytest.mark.parametrize(
     ("rows", "error", "message"),
     [
-        ([True, False], ValueError, "80 booleans, one a row, got 2"),
+        ([True, False], ValueError, "a mask must have 80 entries, one a row; got 2"),
         ([80], IndexError, r"between -80 and 79, got \[80\]"),
         ([-81], IndexError, "between -80"),
         ([0.0, 1.0], TypeError, "whole numbers or a mask"),
-        (["0"], TypeError, "whole numbers or a mask"),
-        (3, ValueError, "a list of row numbers or a mask, got 3"),
-        ([[0, 1]], ValueError, "a list of row numbers or a mask"),
+        (["0"], TypeError, "rows must be an array of numbers"),
+        (3, ValueError, r"rows must be an array of numbers .* got 3"),
+        ([[0, 1]], ValueError, r"rows must be .* got shape \(1, 2\)"),
     ],
 )
 def test_other_rows_are_refused(rows, error, message):
@@ -198,7 +164,7 @@ def test_a_loaded_set_cannot_be_changed_but_a_part_of_it_can():
 def test_two_labels_of_a_text_and_a_missing_key_are_told():
     with pytest.raises(ValueError, match="own: this text stands there as 'b' and as 'a'"):
         datasets.build_dataset("own", "en", [("x", 1), ("x ", 0)], ("a", "b"), ["x", "x"])
-    with pytest.raises(ValueError, match="keys must have 1 entries"):
+    with pytest.raises(ValueError, match="keys needs at least 1 text, got 0"):
         datasets.build_dataset("own", "en", [("x", 1)], ("a", "b"), [])
 
 
@@ -207,133 +173,6 @@ def test_a_key_is_a_text():
         datasets.split_of(5)
     with pytest.raises(TypeError, match="n must be a whole number"):
         _toy().sample_rows(4.0, 0)
-
-
-def _reviews(n=200):
-    return [f"Review number {number},{'clean' if number % 2 else 'dirty'}" for number in range(n)]
-
-
-def _own(tmp_path, lines, encoding="utf8"):
-    path = tmp_path / "own.csv"
-    path.write_bytes("\n".join(["text,label", *lines]).encode(encoding))
-    return path
-
-
-def test_an_unquoted_comma_is_no_label(tmp_path):
-    lines = _reviews()
-    lines[100] = "Nice hotel,clean rooms,clean"
-    with pytest.raises(ValueError, match=r"line 102: 3 fields, the header has 2.*in quotes"):
-        datasets.from_csv(_own(tmp_path, lines))
-    lines[100] = "Nice hotel"
-    with pytest.raises(ValueError, match="line 102: 1 field, the header has 2"):
-        datasets.from_csv(_own(tmp_path, lines))
-    lines[100] = '"Nice hotel, clean rooms",clean'
-    assert "Nice hotel, clean rooms" in datasets.from_csv(_own(tmp_path, lines)).texts
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "message"),
-    [
-        ('"Nice hotel,clean', 'Bad hotel",dirty', "lines 12–22: one quoted text, in which line 12"),
-        ('"Nice hotel,clean', "Bad hotel,dirty", "lines 12–201: the quote that opens here is ne"),
-        ('"Nice hotel,clean', '"Bad hotel,dirty', "lines 12–22: a closing quote is followed by"),
-        ('"Nice" hotel,clean', "Bad hotel,dirty", "line 12: a closing quote is followed by more"),
-        ('"Nice hotel,clean', 'Bad hotel,dirty"', "lines 12–22: 1 field, .* a quote missing"),
-        ('Nice hotel,"clean', 'Bad hotel,dirty"', "lines 12–22: the label runs over several"),
-    ],
-)
-def test_a_stray_quote_swallows_no_lines(tmp_path, first, last, message):
-    lines = _reviews()
-    lines[10], lines[20] = first, last
-    with pytest.raises(ValueError, match=message):
-        datasets.from_csv(_own(tmp_path, lines))
-
-
-def test_stray_quotes_in_every_other_line(tmp_path):
-    lines = [
-        f'"Review {number},{"clean" if number % 4 else "dirty"}' if number % 2 == 0
-        else f'Review {number}",{"clean" if number % 3 else "dirty"}'
-        for number in range(122)
-    ]  # fmt: skip
-    with pytest.raises(ValueError, match="lines 2–3: one quoted text, in which line 2 looks like"):
-        datasets.from_csv(_own(tmp_path, lines))
-
-
-def test_a_swallowed_row_is_found_where_the_label_comes_first(tmp_path):
-    lines = [",".join(reversed(line.split(","))) for line in _reviews()]
-    lines[10] = 'clean,"Nice hotel'
-    lines[11] = 'dirty,Bad hotel"'
-    path = _own(tmp_path, lines)
-    path.write_text(path.read_text().replace("text,label", "label,text"))
-    with pytest.raises(ValueError, match="lines 12–13: one quoted text, in which line 13 looks"):
-        datasets.from_csv(path)
-    lines[10:12] = ['clean,"Nice hotel,', "clean rooms,", 'good food"']
-    path.write_text("\n".join(["label,text", *lines]))
-    assert "Nice hotel,\nclean rooms,\ngood food" in datasets.from_csv(path).texts
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_texts_of_several_lines_and_quotes_stay(tmp_path, end):
-    text = end.join(["It was nice, but", "", 'they said ""clean"", we', "say dirty,dirty", "so."])
-    lines = [*_reviews(), f'"{text}",clean']
-    if end == "\r\n":
-        lines[-1] = lines[-1].replace(",dirty", ", dirty")
-        data = datasets.from_csv(_own(tmp_path, lines))
-        assert text.replace('""', '"').replace(",dirty", ", dirty") in data.texts
-    else:  # that line looks like a row
-        with pytest.raises(ValueError, match=r"lines 202–206: .* line 205 looks like a row.*'say"):
-            datasets.from_csv(_own(tmp_path, lines))
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding):
-    lines = [f"第{number}条评论,{'好' if number % 2 else '坏'}" for number in range(100)]
-    data = datasets.from_csv(_own(tmp_path, lines, encoding))
-    assert data.label_names == ("坏", "好")
-    assert len(data) == 100
-
-
-@pytest.mark.parametrize(
-    ("written", "read", "advice"),
-    [
-        ("gb18030", "utf8", "encoding='gb18030'"),
-        ("utf-16-le", "utf8", "encoding='utf-16-le'"),
-        ("utf8", "ascii", "it is UTF-8: leave encoding out"),
-        ("utf8", "klingon", "encoding must be one that Python knows"),
-    ],
-)
-def test_advice_on_encodings(tmp_path, written, read, advice):
-    path = _own(tmp_path, ["好书,x", "坏书,y"], written)
-    with pytest.raises(ValueError, match=advice):
-        datasets.from_csv(path, encoding=read)
-
-
-def test_a_long_text(tmp_path):
-    lines = [*_reviews(), f"{'long ' * 40_000},clean"]
-    assert max(map(len, datasets.from_csv(_own(tmp_path, lines)).texts)) == 199_999
-
-
-@pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_other_delimiters(tmp_path, delimiter):
-    path = tmp_path / "own.csv"
-    lines = [line.replace(",", delimiter) for line in ["text,label", *_reviews()]]
-    path.write_text("\n".join(lines))
-    with pytest.raises(ValueError, match="looks separated by"):
-        datasets.from_csv(path)
-    assert len(datasets.from_csv(path, delimiter=delimiter)) == 200
-    with pytest.raises(ValueError, match="delimiter must be one character"):
-        datasets.from_csv(path, delimiter=";;")
-
-
-def test_columns_and_languages_that_make_no_sense(tmp_path):
-    path = _own(tmp_path, _reviews())
-    with pytest.raises(ValueError, match="two columns"):
-        datasets.from_csv(path, text="text", label="text")
-    with pytest.raises(ValueError, match="language must be one of"):
-        datasets.from_csv(path, language="fr")
-    path.write_text("text,text,label\na,b,c\n")
-    with pytest.raises(ValueError, match="2 columns 'text'"):
-        datasets.from_csv(path)
 
 
 def test_a_dictionary_cannot_be_changed_for_the_next():
@@ -378,7 +217,7 @@ def test_a_mended_source_gives_another_corpus(monkeypatch, name):
     monkeypatch.setattr(
         corpora, "cached_tokens", lambda name, digest, make: names.append(digest) or (("a",),)
     )
-    load = corpora.load_corpus.__wrapped__
+    load = functools.partial(corpora._loaded.__wrapped__, tokens=None)
     load(name)
     load(name)
     real = corpora.content_digest

@@ -17,9 +17,9 @@ def test_saved_vectors_come_back(tmp_path):
     assert again.index_to_key == ["猫", "dog"]
     assert np.array_equal(again.vectors, np.eye(2))
     assert again.get_vecattr("猫", "count") == 7
-    with pytest.raises(FileNotFoundError, match="ships"):
+    with pytest.raises(FileNotFoundError, match="there are"):
         embeddings.load_vectors("klingon")
-    with pytest.raises(ValueError, match="2 words"):
+    with pytest.raises(ValueError, match="matrix must have 2 rows"):
         embeddings.make_vectors(["a", "b"], np.eye(3))
 
 
@@ -124,9 +124,13 @@ def test_a_change_does_not_reach_the_next_caller(source, shipped):
 def test_shared_vectors_still_answer():
     glove = embeddings.load_glove(5_000)
     plain = embeddings.make_vectors(glove.index_to_key, glove.vectors)
-    assert glove.most_similar("paris", topn=5) == plain.most_similar("paris", topn=5)
-    assert glove.similarity("man", "city") == plain.similarity("man", "city")
-    assert embeddings.analogy_score(glove, 1_000) == embeddings.analogy_score(plain, 1_000)
+    found, wanted = (dict(vectors.most_similar("paris", topn=5)) for vectors in (glove, plain))
+    assert found == pytest.approx(wanted, abs=1e-4)
+    assert glove.similarity("man", "city") == pytest.approx(
+        plain.similarity("man", "city"), abs=1e-4
+    )
+    found, wanted = (embeddings.analogy_score(vectors, 1_000) for vectors in (glove, plain))
+    assert found == pytest.approx(wanted, abs=0.01)
 
 
 def test_a_file_that_was_written_again_is_read_again(tmp_path):
@@ -154,7 +158,7 @@ def test_damaged_vectors_are_named(tmp_path, shipped):
         ("ab", np.eye(2), None, TypeError, "words must be a sequence of texts"),
         (["a", 5], np.eye(2), None, TypeError, "number 1 is 5"),
         (["a", "a"], np.eye(2), None, ValueError, r"each stand there once.*\['a'\]"),
-        (["a", "b"], np.eye(2), [1], ValueError, "2 words, but counts has 1"),
+        (["a", "b"], np.eye(2), [1], ValueError, r"counts must be .* shape \(2\)"),
     ],
 )
 def test_vectors_that_cannot_be(words, matrix, counts, error, message):
@@ -176,7 +180,7 @@ def test_vectors_that_cannot_be_saved(tmp_path):
 @pytest.mark.parametrize("word", ["", "  "])
 def test_no_word_is_told_apart_from_an_unknown_one(word):
     vectors = embeddings.make_vectors(["cat", "dog"], np.eye(2))
-    with pytest.raises(ValueError, match="only white space" if word else "word is empty"):
+    with pytest.raises(ValueError, match="word must not be empty"):
         embeddings.nearest(vectors, word)
     with pytest.raises(TypeError, match="word must be a text, got 5"):
         embeddings.nearest(vectors, 5)
@@ -240,11 +244,11 @@ def test_what_are_no_vectors(call):
 
     with pytest.raises(TypeError, match=r"vectors must be KeyedVectors.*model\.wv"):
         call(Model())
-    with pytest.raises(TypeError, match=r"vectors must be KeyedVectors, got ndarray of shape"):
+    with pytest.raises(TypeError, match=r"vectors must be KeyedVectors; got ndarray of shape"):
         call(np.eye(2))
 
 
 def test_what_is_no_vocabulary():
     vectors = embeddings.make_vectors(["a"], np.eye(1))
-    with pytest.raises(TypeError, match=r"vocabulary must be made by Vocabulary\.build, got \['a"):
+    with pytest.raises(TypeError, match=r"vocabulary must be made by Vocabulary\.build; got \['a"):
         embeddings.embedding_matrix(["a"], vectors)

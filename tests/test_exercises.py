@@ -6,6 +6,7 @@ import builtins
 import copy
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -173,7 +174,7 @@ WRONG = {
         "everywhere but at": lambda i, c, m: (np.where(c, i, m), np.where(c, i, -100)),
         "swapped": lambda i, c, m: (np.where(c, i, -100), np.where(c, m, i)),
         "two arrays": lambda i, c, m: np.where(c, i, -100),
-        "copy it first": lambda i, c, m: (np.putmask(i, c, m), i),
+        "copy them first": lambda i, c, m: (np.putmask(i, c, m), i),
         "given as mask_id": lambda i, c, m: (np.where(c, 103, i), np.where(c, i, -100)),
         "put −100": lambda i, c, m: (np.where(c, m, i), np.where(c, i, -1)),
     },
@@ -561,3 +562,64 @@ def test_an_answer_that_prints(capsys):
     said = capsys.readouterr().out
     assert len(said) < 2_100
     assert "is left out" in said
+
+
+QUIZZES = Path(__file__).resolve().parent.parent / "data" / "quizzes"
+
+
+def _quiz_faults(quiz: dict) -> list[str]:
+    """What is wrong with a quiz file."""
+    found = [f"unknown key {key}" for key in quiz.keys() - {"questions"}]
+    asked = [question.get("text") for question in quiz.get("questions", [])]
+    found += ["no question"] * (not asked) + ["asked twice"] * (len(set(asked)) < len(asked))
+    for question in quiz.get("questions", []):
+        options = question.get("options", [])
+        found += [f"unknown key {key}" for key in question.keys() - {"text", "options"}]
+        found += [f"{len(options)} options"] * (len(options) < 3)
+        rights = [option.get("right") for option in options]
+        found += [f"{rights.count(True)} right"] * (rights.count(True) != 1)
+        found += ["right is true or left out"] * any(right not in (True, None) for right in rights)
+        for key in ("text", "why"):
+            texts = [option.get(key, "") for option in options]
+            found += [f"an option twice: {key}"] * (len(set(texts)) < len(texts))
+            found += [f"no {key}"] * any(len(text.strip()) < 3 for text in texts)
+        for option in options:
+            found += [f"unknown key {key}" for key in option.keys() - {"text", "why", "right"}]
+        found += ["no question mark or stop"] * (question.get("text", "")[-1:] not in set("?."))
+    return found
+
+
+def test_quizzes_are_whole():
+    assert {path.stem for path in QUIZZES.iterdir()} == set(LESSONS)
+    for lesson in LESSONS:
+        quiz = tomllib.loads((QUIZZES / f"{lesson}.toml").read_text(encoding="utf8"))
+        assert _quiz_faults(quiz) == []
+        for read, question in zip(checks.questions(lesson), quiz["questions"], strict=True):
+            assert read.text == question["text"]
+            assert question["options"][read.right]["right"] is True
+            wanted = [(option["text"], option["why"]) for option in question["options"]]
+            assert list(read.options) == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda q: q["options"].pop(), "2 options"),
+        (lambda q: q["options"][0].update(right=True), "2 right"),
+        (lambda q: [option.pop("right", 0) for option in q["options"]], "0 right"),
+        (lambda q: q["options"][0].update(right=False), "right is true or left out"),
+        (lambda q: q["options"][2].update(why=" "), "no why"),
+        (lambda q: q["options"][2].update(q["options"][0]), "an option twice: text"),
+        (lambda q: q["options"][2].update(wy="Right."), "unknown key wy"),
+        (lambda q: q.update(text=""), "no question mark or stop"),
+    ],
+)
+def test_a_fault_in_a_quiz_is_found(change, fault):
+    quiz = tomllib.loads((QUIZZES / "multitask.toml").read_text(encoding="utf8"))
+    change(quiz["questions"][1])
+    assert fault in _quiz_faults(quiz)
+
+
+def test_no_quiz_of_an_unknown_lesson():
+    with pytest.raises(KeyError, match="no lesson 'nothing'; there are: embeddings"):
+        checks.questions("nothing")

@@ -7,6 +7,7 @@ import io
 import itertools
 import re
 import time
+from typing import ClassVar
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,10 +15,13 @@ import pytest
 from transformers import BertModel
 
 from tests.everything import NAMES, explorers
+from tlcourse.paths import data_dir
 from tlcourse.widgets import figures
 from tlcourse.widgets.controls import html_table
+from tlcourse.widgets.curves import Chart, CurveExplorer, Knob
 from tlcourse.widgets.explorer import Explorer
 from tlcourse.widgets.quiz import Quiz
+from tlcourse.widgets.snippets import snippet
 
 # Settings whose live run takes seconds.
 QUICK = {
@@ -110,8 +114,8 @@ def test_live_run(name):
 def test_live_run_lies_near_the_recorded_band():
     explorer = explorers.FewShotTransfer(task="news_topics", n=100, features="GloVe")
     live = explorer.train_live().join(60).live_result
-    mean, std = explorer.result["at_n"]["GloVe"]
-    assert abs(live["accuracy"] - mean) < 5 * std
+    mean, std, _ = explorer.result["lines"]["GloVe"].loc[100]
+    assert abs(live["GloVe"] - mean) < 5 * std
 
 
 class _Endless(Explorer):
@@ -403,7 +407,8 @@ def test_after_bad_input_the_old_picture_is_veiled():
 
 def test_the_viewer_offers_what_the_model_has():
     from tlcourse import bert
-    from tlcourse.bert.explorers_inspection import MODELS
+
+    MODELS = explorers.AttentionViewer.models
 
     viewer = explorers.AttentionViewer()
     for label, model in MODELS.items():
@@ -528,16 +533,15 @@ def test_copied_code_gives_the_recorded_numbers(shown):
 
     near = shown["NeighbourhoodMap"].set(word="king", k=5)
     found = _run(near.code(**near.settings))
-    assert [word for word, _ in found] == near.result["words"][1:]
-    assert [score for _, score in found] == pytest.approx(near.result["scores"][1:])
-
-    few = shown["FewShotTransfer"].set(task="news_topics", n=100, features="GloVe")
-    wanted = recorded.select("few_shot", task="news_topics", n=100, features="GloVe", seed=0).iloc[
-        0
-    ]
-    assert _run(few.code(**few.settings))["accuracy"] == pytest.approx(
-        wanted["accuracy"], abs=0.005
+    assert dict(found) == pytest.approx(
+        {k: v for k, v in near.result["found"].items() if k != "king"}
     )
+
+    for features in ("GloVe", "own Word2Vec", "random vectors", "bag of words"):
+        state = {"task": "news_topics", "n": 100, "features": features}
+        few = shown["FewShotTransfer"].set(**state)
+        wanted = recorded.select("few_shot", **state, seed=0).iloc[0]["accuracy"]
+        assert _run(few.code(**few.settings))["accuracy"] == pytest.approx(wanted, abs=0.005)
 
     for use_csls, column in ((False, "p10"), (True, "csls_p10")):
         maps = shown["PairsAndMethod"].set(
@@ -586,38 +590,42 @@ def test_copied_code_gives_the_recorded_numbers(shown):
     wanted = recorded.select("frozen_layers", **state, n=100, seed=0).iloc[0]
     found = _run(frozen.code(**frozen.settings))
     assert found["accuracy"] == pytest.approx(wanted["accuracy"], abs=0.03)
-    assert found["trainable"] == wanted["trainable"]
+    assert found["pre"] == pytest.approx(wanted["pre"], abs=0.1)
 
     state = {"loss": "distance, as written", "target": "next word", "trainable": True}
     collapse = shown["CollapsingLoss"].set(**state)
-    wanted = recorded.select("pretraining_losses", **state, seed=0)["curve_std"]
+    rows = recorded.select("pretraining_losses", **state, seed=0)
     found = _run(collapse.code(**collapse.settings))
-    assert recorded.curves([found["curve_std"]]) == pytest.approx(recorded.curves(wanted), abs=0.01)
+    for name in ("loss", "std", "cosine"):
+        wanted = recorded.curves(rows[f"curve_{name}"])[0, -1]
+        assert found[name] == pytest.approx(wanted, abs=0.01), name
 
     state = {"tasks": "chinese + movies", "weight": 0.3, "lam": 0.0, "temperature": 3}
     weights = shown["TaskWeights"].set(**state)
     wanted = recorded.select("weights_and_lambda", **state, seed=0).iloc[0]
     found = _run(weights.code(**weights.settings))
-    assert found["accuracy_0"] == pytest.approx(wanted["accuracy_0"], abs=0.05)
-    assert found["accuracy_1"] == pytest.approx(wanted["accuracy_1"], abs=0.03)
+    assert found["accuracy_chinese"] == pytest.approx(wanted["accuracy_0"], abs=0.05)
+    assert found["accuracy_movies"] == pytest.approx(wanted["accuracy_1"], abs=0.03)
 
     pair = shown["GradientConflict"].set(tasks="news + movies", pcgrad=False)
     wanted = recorded.select("gradient_conflict", tasks="news + movies", method="weights", seed=0)
     found = _run(pair.code(**pair.settings))
-    cosines = (
-        recorded.curves([found["curve_cosines"]])[0],
-        recorded.curves(wanted["curve_cosines"])[0],
-    )
-    assert cosines[0][0] == pytest.approx(cosines[1][0], abs=0.001), "before training"
-    assert found["mean_accuracy"] == pytest.approx(wanted["mean_accuracy"].iloc[0], abs=0.03)
+    first = recorded.curves(wanted["curve_cosines"])[0][0]
+    assert found["cosines"][0, 0, 1] == pytest.approx(first, abs=0.001), "before training"
+    mean = np.mean([found["accuracy_news"], found["accuracy_movies"]])
+    assert mean == pytest.approx(wanted["mean_accuracy"].iloc[0], abs=0.03)
 
-    helps = shown["WhoHelpsWhom"].set(target="news", helper="plots")
-    wanted = recorded.select(
-        "helper_gains", target="news", helper="plots", arm="at once", n=50, seed=0
-    ).iloc[0]
-    assert _run(helps.code(**helps.settings))["accuracy"] == pytest.approx(
-        wanted["accuracy"], abs=0.05
-    )
+    for comparison, arm in (
+        ("at once, 50 labels", "at once"),
+        ("in sequence, 50 labels", "in sequence"),
+    ):
+        helps = shown["WhoHelpsWhom"].set(target="news", helper="plots", comparison=comparison)
+        wanted = recorded.select(
+            "helper_gains", target="news", helper="plots", arm=arm, n=50, seed=0
+        ).iloc[0]
+        checks = _run(helps.code(**helps.settings))
+        assert checks[-1]["test"] == pytest.approx(wanted["accuracy"], abs=0.05)
+        assert [check["step"] for check in checks] == [0, 40, 80, 120, 160, 200]
 
     state = {"frozen": 5, "labels": 50, "learning_rate": 3e-3}
     dial = shown["FreezeDial"].set(method="full", **state)
@@ -628,12 +636,93 @@ def test_copied_code_gives_the_recorded_numbers(shown):
 
     first = shown["PretrainingCurve"].set(bias="zeros", learning_rate=1e-3)
     wanted = recorded.select("first_steps", bias="zeros", learning_rate=1e-3, seed=0).iloc[0]
-    assert _run(first.code(**first.settings))["mlm"] == pytest.approx(wanted["mlm"], abs=0.1)
+    assert _run(first.code(**first.settings))[-1]["mlm"] == pytest.approx(wanted["mlm"], abs=0.1)
 
     fill = shown["FillMask"]
     assert _run(fill.code(**fill.settings)) == fill.result["found"]
     viewer = shown["AttentionViewer"].set(layer=2, head=3)
     assert np.array_equal(_run(viewer.code(**viewer.settings)), viewer.result["weights"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_copied_code_is_short_and_of_the_library(name, shown):
+    code = shown[name].code(**shown[name].settings)
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert 5 <= len(lines) <= 16
+    assert "$" not in code
+    assert "experiments" not in code
+    assert "result =" in code
+    assert lines[-1] == "print(result)" or "print" in lines[-1]
+
+
+def test_each_snippet_has_its_explorer():
+    files = {path.stem for path in (data_dir() / "snippets").iterdir()}
+    assert files <= set(NAMES)
+    with pytest.raises(KeyError, match="chinese"):
+        snippet("TranslateWord", map_method="ridge")
+
+
+class _Declared(CurveExplorer):
+    """One sweep in all the ways that a chart can be declared."""
+
+    name, sweep, x, arms, metric = "declared", "planted_rotation", "pairs", "method", "p1"
+    knobs: ClassVar = {
+        "n": Knob("n", 50, "{:,}".format, "pairs"),
+        "noise": Knob("noise", 0.6),
+        "method": Knob("method", "Procrustes"),
+        "other": Knob("other", True),
+    }
+
+    def charts(self, result):
+        lines = {"ridge": "Ridge", "Procrustes": "Rotation"}
+        baselines = {"chance": 0.1, f"noise {result['noise']}": (0.5, 0.1)}
+        return [
+            Chart("even", "n", lines, (0, 1), "even", levels=baselines, legend="upper left"),
+            Chart("log", "n", {"ridge": "Ridge"}, (0, 1), "log", (25, 50)),
+            Chart(
+                "linear", "n", {"Procrustes": "Rotation"}, (0, 1), ticks={25: "few", 500: "many"}
+            ),
+        ]
+
+    def describe(self, result, live):
+        return f"at {result['pairs']}: {self.told_all(result, 2, ' = ')}"
+
+    def code(self, **settings):
+        return f"result = {settings}"
+
+
+def test_a_declared_explorer():
+    explorer = _Declared()
+    assert explorer.summary == "at 50: Ridge = 0.95 ± 0.01, Rotation = 0.96 ± 0.01"
+    kinds = [type(control).__name__ for control in explorer.controls.values()]
+    assert kinds == ["SelectionSlider", "SelectionSlider", "Dropdown", "Checkbox"]
+    assert _values(explorer.controls["n"]) == [25, 40, 50, 60, 75, 100, 200, 500]
+    result = explorer.result
+    figure = figures.new_figure(9, 3)
+    explorer.frame(figure, result)
+    explorer.draw(figure, result, {"Procrustes": 0.7})
+    even, _, linear = figure.axes
+    texts = [text.get_text() for text in even.get_xticklabels()]
+    assert texts == ["25", "40", "50", "60", "75", "100", "200", "500"]
+    assert [text.get_text() for text in linear.get_xticklabels()] == ["few", "many"]
+    assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log", "linear"]
+    ridge, rotation = (line for line in even.lines if len(line.get_xdata()) == 8)
+    assert list(ridge.get_xdata()) == list(range(8)), "side by side"
+    assert (ridge.get_alpha(), rotation.get_alpha()) == (0.35, 1), "the chosen line stands out"
+    assert linear.lines[0].get_color() == rotation.get_color(), "one name, one colour"
+    assert ridge.get_ydata()[2] == pytest.approx(result["lines"]["ridge"]["mean"][50])
+    stars = [
+        [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"]
+        for axes in figure.axes
+    ]
+    assert stars == [[2], [], [50]], "a live run's value, where the setting lies"
+    assert {"chance", "noise 0.6"} <= {text.get_text() for text in even.texts}
+    frames = (
+        explorer.frame_key(result),
+        explorer.frame_key(explorer.compute(n=25, noise=0.6, method="ridge", other=False)),
+    )
+    assert frames[0] == frames[1], "the frame stands while x moves"
+    assert frames[0] != explorer.frame_key(explorer.set(noise=0.1).result)
 
 
 LESSONS = (

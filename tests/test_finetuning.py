@@ -13,7 +13,7 @@ from gensim.models.keyedvectors import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlcourse.data.own import from_csv
+from tlcourse.data.own import load_labelled
 from tlcourse.data.text import Vocabulary
 from tlcourse.finetuning import start, tasks
 from tlcourse.finetuning.domains import DOMAINS, domain_of, instance_weights
@@ -642,7 +642,7 @@ def test_a_loaded_task_is_the_callers_own():
 def test_a_task_of_ones_own_has_a_model(tmp_path):
     rows = [f"a {'fine' if i % 2 else 'dull'} film number {i},{i % 2}" for i in range(60)]
     (tmp_path / "own.csv").write_text("\n".join(["text,label", *rows]))
-    dataset = from_csv(tmp_path / "own.csv")
+    dataset = load_labelled(tmp_path / "own.csv")
     task = tasks.encode_task("mine", dataset, Vocabulary.build(dataset.tokens))
     model = start.build_model(task, "random", pretrained=False)
     assert evaluate(model, task.splits["train"])["accuracy"] > 0

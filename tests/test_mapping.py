@@ -202,11 +202,11 @@ def test_precision_and_ranking(seed, k):
 
 
 def test_retrieval_errors():
-    with pytest.raises(ValueError, match="gold sets"):
+    with pytest.raises(ValueError, match="gold must have 2 sets"):
         retrieval.precision_at_k(np.zeros((2, 10), int), [{1}])
     with pytest.raises(ValueError, match="needs 10 candidates"):
         retrieval.precision_at_k(np.zeros((1, 5), int), [{1}])
-    with pytest.raises(ValueError, match="density must have shape"):
+    with pytest.raises(ValueError, match=r"density must be .* shape \(3\)"):
         retrieval.csls(np.zeros((2, 3)), np.zeros(2), k=1)
 
 
@@ -377,7 +377,7 @@ def test_bad_calls_of_retrieval_say_what_came():
         (lambda: retrieval.top_candidates(scores[:, :0], 2), "no candidate"),
         (lambda: retrieval.mean_of_top(scores, 0), "k must be"),
         (lambda: retrieval.csls(scores, density, k=0), "k must be"),
-        (lambda: retrieval.csls(scores, density[:, None]), "density must have shape"),
+        (lambda: retrieval.csls(scores, density[:, None]), r"density must be .* shape \(40\)"),
         (lambda: retrieval.csls(scores[0], density), r"scores must be .* \(n, m\)"),
         (lambda: retrieval.candidate_density(_X, _Y, k=0), "k must be"),
         (lambda: retrieval.candidate_density(_X, _Y, chunk=0), "chunk must be"),
@@ -454,7 +454,7 @@ def test_bad_calls_of_the_bridge_say_what_came():
         evaluate_map(spaces, bridge, "dev")
     with pytest.raises(ValueError, match="normalisation must be one of"):
         load_bilingual("centre")
-    with pytest.raises(ValueError, match="lower min_count"):
+    with pytest.raises(ValueError, match="min_count must be lower"):
         load_bilingual("none", 10**7)
 
 

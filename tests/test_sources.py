@@ -172,7 +172,7 @@ def test_read_only_cache_is_explained(standin, monkeypatch):
 _CHILD = """
 import sys, time
 from pathlib import Path
-from tlcourse import archives, sources
+from tlcourse.data import archives, sources
 wheel, sha, size, member_sha, member_size, slow = sys.argv[1:7]
 member = archives.Member("text.txt", member_sha, int(member_size), path="standin/text.txt")
 source = sources.Source("standin==1.0", wheel, sha, int(size), (member,))

@@ -1,7 +1,7 @@
 """Checks at the door of public calls: which argument, what came, what was expected.
 
-Each takes the argument's name and what came, and gives it back in the form that the caller works
-with; what does not fit raises `ValueError` or `TypeError` with a text that a learner can act on.
+Each gives back what came, in the form that the caller works with, or raises an error with a text
+that a learner can act on.
 """
 
 from __future__ import annotations
@@ -44,21 +44,14 @@ def check_number(
     Traceback (most recent call last):
     ValueError: strength must be at least 0, got -1
     """
-    wanted = [
-        f"{words} {bound:g}"
-        for words, bound in (("at least", low), ("at most", high), ("above", above))
-        if bound is not None
-    ]
+    bounds = {"at least": low, "at most": high, "above": above}
+    wanted = [f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None]
     expected = " and ".join(wanted) or "finite"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
         raise TypeError(f"{name} must be a number, {expected}; got {shown(value)}")
     found = float(value)
-    if (
-        not np.isfinite(found)
-        or (low is not None and found < low)
-        or (high is not None and found > high)
-        or (above is not None and found <= above)
-    ):
+    inside = (low is None or found >= low) and (high is None or found <= high)
+    if not (np.isfinite(found) and inside and (above is None or found > above)):
         raise ValueError(f"{name} must be {expected}, got {shown(value)}")
     return found
 
@@ -113,8 +106,60 @@ def check_choice(name: str, value: Any, known: Collection[Any]) -> Any:
     return value
 
 
+def check_counts(name: str, value: Any, most: int | None = None) -> list[int]:
+    """Several whole numbers, at least one of them, each at least 1 and at most ``most``.
+
+    Examples
+    --------
+    >>> check_counts("ks", (1, 0))
+    Traceback (most recent call last):
+    ValueError: each of ks must be a whole number, at least 1; got 0
+    """
+    check_kind(name, value, Iterable, "several whole numbers, as (1, 5, 10)")
+    found = [check_count(f"each of {name}", item, most=most) for item in value]
+    if not found:
+        raise ValueError(f"{name} is empty; give at least one number, got {shown(value)}")
+    return found
+
+
+def check_kind(name: str, value: Any, kind: type | tuple[type, ...], wanted: str = "") -> Any:
+    """An object of a class, or of one of several.
+
+    Examples
+    --------
+    >>> check_kind("spaces", 3, dict, "two spaces, as `load_bilingual` gives them")
+    Traceback (most recent call last):
+    TypeError: spaces must be two spaces, as `load_bilingual` gives them; got 3
+    """
+    if not isinstance(value, kind):
+        wanted = wanted or f"of type {getattr(kind, '__name__', kind)}"
+        raise TypeError(f"{name} must be {wanted}; got {shown(value)}")
+    return value
+
+
+def check_text(name: str, value: Any, least: int = 0) -> str:
+    """A text, of ``least`` characters that are no white space.
+
+    Examples
+    --------
+    >>> check_text("word", " ", least=1)
+    Traceback (most recent call last):
+    ValueError: word must not be empty, got ' '
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, got {shown(value)}")
+    if len(value.strip()) < least:
+        raise ValueError(f"{name} must not be empty, got {shown(value)}")
+    return value
+
+
 def check_array(
-    name: str, value: Any, shape: Sequence[int | str] | None = None, *, least: int = 0
+    name: str,
+    value: Any,
+    shape: Sequence[int | str] | None = None,
+    *,
+    least: int = 0,
+    finite: bool = True,
 ) -> np.ndarray:
     """An array of finite numbers; NumPy, torch, pandas and lists are taken alike.
 
@@ -126,6 +171,8 @@ def check_array(
         A length for each axis; a letter stands for any length.
     least : int
         Rows at least.
+    finite : bool
+        Refuse NaN and infinity.
 
     Returns
     -------
@@ -142,30 +189,21 @@ def check_array(
         value = value.detach().cpu().numpy()
     try:
         found = np.asarray(value)
-    except (TypeError, ValueError) as fault:
-        raise TypeError(
-            f"{name} must be an array of numbers{wanted}; got {shown(value)}"
-        ) from fault
-    if found.dtype == object or not (
-        np.issubdtype(found.dtype, np.number) or found.dtype == np.bool_
-    ):
+    except (TypeError, ValueError):
+        found = np.asarray(None)  # rows of several lengths
+    if found.dtype.kind not in "biuf":  # no objects, texts, dates, complex numbers
         raise TypeError(f"{name} must be an array of numbers{wanted}; got {shown(value)}")
-    if shape is not None and (
-        found.ndim != len(shape)
-        or any(
-            isinstance(want, int) and want != have
-            for want, have in zip(shape, found.shape, strict=True)
-        )
-    ):
-        raise ValueError(f"{name} must be an array of numbers{wanted}, got shape {found.shape}")
+    lengths = found.shape if shape is None else tuple(shape)
+    fixed = zip(lengths, found.shape, strict=False)
+    if found.ndim != len(lengths) or any(a != b for a, b in fixed if isinstance(a, int)):
+        came = f"shape {found.shape}" if found.ndim else shown(value)
+        raise ValueError(f"{name} must be an array of numbers{wanted}, got {came}")
     if found.ndim and len(found) < least:
         raise ValueError(f"{name} needs at least {least} rows, got {len(found)}")
-    if np.issubdtype(found.dtype, np.inexact) and not np.isfinite(found).all():
-        places = np.argwhere(~np.isfinite(found))
-        raise ValueError(
-            f"{name} must be finite; it holds NaN or infinity at {len(places)} places, the first "
-            f"at {tuple(places[0].tolist())}"
-        )
+    if finite and np.issubdtype(found.dtype, np.inexact) and not np.isfinite(found).all():
+        places = np.argwhere(~np.isfinite(found)).tolist()
+        where = f"{len(places)} places, the first at {tuple(places[0])}"
+        raise ValueError(f"{name} must be finite; it holds NaN or infinity at {where}")
     return found
 
 
@@ -179,12 +217,9 @@ def check_texts(name: str, value: Any, least: int = 1) -> list[str]:
     TypeError: texts must be a sequence of texts, got one text: 'a single text'; put it into a list
     """
     if isinstance(value, (str, bytes)):
-        raise TypeError(
-            f"{name} must be a sequence of texts, got one text: {shown(value)}; put it into a list"
-        )
-    if not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be a sequence of texts, got {shown(value)}")
-    found = list(value)
+        came = f"got one text: {shown(value)}; put it into a list"
+        raise TypeError(f"{name} must be a sequence of texts, {came}")
+    found = list(check_kind(name, value, Iterable, "a sequence of texts"))
     for row, text in enumerate(found):
         if not isinstance(text, str):
             raise TypeError(f"{name} must be texts; number {row} is {shown(text)}")
@@ -193,8 +228,10 @@ def check_texts(name: str, value: Any, least: int = 1) -> list[str]:
     return found
 
 
-def check_documents(name: str, value: Any) -> None:
+def check_documents(name: str, value: Any) -> Sequence[Sequence[str]]:
     """Documents as sequences of words, and not as texts whose letters would be taken for words.
+
+    A stream of them is read into a list.
 
     Examples
     --------
@@ -204,30 +241,14 @@ def check_documents(name: str, value: Any) -> None:
     """  # noqa: E501
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be sequences of words, got {shown(value)}")
-    if not isinstance(value, Sequence):  # a stream would be used up by looking
-        return
-    for row, document in enumerate(value):
+    found = value if isinstance(value, Sequence) else list(value)
+    for row, document in enumerate(found):
         if isinstance(document, (str, bytes)):
-            raise TypeError(
-                f"{name} must be sequences of words; number {row} is one text: "
-                f'{shown(document)}; split it first: tlcourse.data.tokenise(text, "en")'
-            )
+            came = f'{shown(document)}; split it first: tlcourse.data.tokenise(text, "en")'
+            raise TypeError(f"{name} must be sequences of words; number {row} is one text: {came}")
         if not isinstance(document, Iterable):
             raise TypeError(f"{name} must be sequences of words; number {row} is {shown(document)}")
-
-
-def documents_of(name: str, value: Any) -> Sequence[Sequence[str]]:
-    """Documents checked by `check_documents`; a stream of them is read into a list first.
-
-    Examples
-    --------
-    >>> documents_of("documents", iter([["a", "film"]]))
-    [['a', 'film']]
-    """
-    if not isinstance(value, (str, bytes, Sequence)) and isinstance(value, Iterable):
-        value = list(value)
-    check_documents(name, value)
-    return value
+    return found
 
 
 def check_labels(
@@ -247,9 +268,8 @@ def check_labels(
     if not np.array_equal(whole, found) or (
         len(whole) and (whole.min() < 0 or (classes is not None and whole.max() >= classes))
     ):
-        raise ValueError(
-            f"{name} must be class numbers 0 …{top}, got {shown(np.unique(found).tolist())}"
-        )
+        came = shown(np.unique(found).tolist())
+        raise ValueError(f"{name} must be class numbers 0 …{top}, got {came}")
     if n is not None and len(whole) != n:
         raise ValueError(f"{name} must have {n} entries, one a row, got {len(whole)}")
     return whole
@@ -272,7 +292,7 @@ def check_rows(name: str, value: Any, n: int) -> np.ndarray:
             raise ValueError(f"{name} as a mask must have {n} entries, one a row; got {len(found)}")
         return np.flatnonzero(found)
     numbers = found.astype(np.int64)
-    if not np.array_equal(numbers, found):
+    if len(found) and not np.issubdtype(found.dtype, np.integer):  # a mask of 0.0 and 1.0, say
         raise TypeError(f"{name} must be whole numbers or a mask of booleans, got {shown(value)}")
     if outside := numbers[(numbers < -n) | (numbers >= n)].tolist():
         raise IndexError(f"{name} must lie between {-n} and {n - 1}, got {shown(outside)}")

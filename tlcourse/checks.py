@@ -8,14 +8,16 @@ import functools
 import importlib
 import io
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from tlcourse.arguments import check_kind, check_text
 from tlcourse.notices import message_html
+from tlcourse.paths import data_dir
 
 _LESSONS = ("embeddings", "mapping", "finetuning", "multitask", "bert")
 
@@ -37,6 +39,19 @@ class Exercise:
 
     title: str
     judge: Callable[[Any], None]
+
+
+_EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(name: str, title: str) -> Callable[[Callable], Callable]:
+    """Make a function that judges answers an exercise, ``"lesson.exercise"``."""
+
+    def register(judge: Callable) -> Callable:
+        _EXERCISES[name] = Exercise(title, judge)
+        return judge
+
+    return register
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ class Asked(BaseException):
 
 def judge(exercise: Exercise, answer: Any) -> Feedback:
     """Judge an answer, a function. Never raises for what the learner wrote."""
-    feedback = _judged(exercise, answer)
+    feedback = _judged(check_kind("exercise", exercise, Exercise), answer)
     return Feedback(feedback.passed, f"{exercise.title}: {feedback.text}")
 
 
@@ -185,6 +200,31 @@ def as_array(value: Any, what: str) -> np.ndarray:
         raise Mistake(f"{what} should be an array of numbers, but is {value!r:.80}") from fault
 
 
+def two(value: Any, said: str) -> Any:
+    """The two things that were returned, or a `Mistake`."""
+    if value is ...:
+        raise NotAttempted
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise Mistake(said)
+    return value
+
+
+def untouched(answer: Callable, *given: Any) -> Any:
+    """What an answer makes of arrays and numbers; a `Mistake` if it changes the arrays."""
+    own = [value.copy() if isinstance(value, np.ndarray) else value for value in given]
+    found = answer(*own)
+    if not all(map(np.array_equal, own, given)):
+        raise Mistake("you changed the arrays that were given: copy them first, or make new ones.")
+    return found
+
+
+def expect_set(found: set, right: set, mistakes: Mapping[str, set], otherwise: str) -> None:
+    """Compare a set with the right one and with typical wrong ones; else say ``otherwise``."""
+    if found == right:
+        return
+    raise Mistake(next((told for told, wrong in mistakes.items() if found == wrong), otherwise))
+
+
 def expect(value: Any, right: Any, what: str, mistakes: Mapping[str, Any]) -> None:
     """Compare an answer with the right one and with typical wrong ones.
 
@@ -193,12 +233,16 @@ def expect(value: Any, right: Any, what: str, mistakes: Mapping[str, Any]) -> No
     Mistake
         If it is not right; with the matching explanation if it is a typical one.
     """
+
+    def alike(other: Any) -> bool:
+        other = np.asarray(other, dtype=float)
+        return found.shape == other.shape and np.allclose(found, other, atol=1e-4, equal_nan=True)
+
     found, wanted = as_array(value, what), np.asarray(right, dtype=float)
-    if found.shape == wanted.shape and np.allclose(found, wanted, atol=1e-4):
+    if alike(wanted):
         return
     for explanation, wrong in mistakes.items():
-        other = np.asarray(wrong, dtype=float)
-        if found.shape == other.shape and np.allclose(found, other, atol=1e-4, equal_nan=True):
+        if alike(wrong):
             raise Mistake(explanation)
     if found.shape != wanted.shape:
         raise Mistake(f"{what} has shape {found.shape}, expected {wanted.shape}.")
@@ -208,15 +252,17 @@ def expect(value: Any, right: Any, what: str, mistakes: Mapping[str, Any]) -> No
     raise Mistake(f"{what} has the right shape, but differs by up to {gap:.3g}.")
 
 
-def _lesson(name: str) -> ModuleType:
-    if name not in _LESSONS:
-        raise KeyError(f"no lesson {name!r}; there are: {', '.join(_LESSONS)}")
-    return importlib.import_module(f"tlcourse.{name}.exercises")
+def _lesson(name: str) -> dict[str, Exercise]:
+    """The exercises of a lesson, registered when its module is imported."""
+    if not isinstance(name, str) or name not in _LESSONS:
+        raise KeyError(f"no lesson of the name {name!r}; there are: {', '.join(_LESSONS)}")
+    importlib.import_module(f"tlcourse.{name}.exercises")
+    return {key: found for key, found in _EXERCISES.items() if key.startswith(f"{name}.")}
 
 
 def names() -> list[str]:
     """All exercises, as ``lesson.exercise``."""
-    return [f"{lesson}.{name}" for lesson in _LESSONS for name in _lesson(lesson).EXERCISES]
+    return [key for lesson in _LESSONS for key in _lesson(lesson)]
 
 
 def check(name: str, answer: Any) -> Feedback:
@@ -234,13 +280,20 @@ def check(name: str, answer: Any) -> Feedback:
     Feedback
         Right, not attempted yet, or the likely mistake.
     """
-    lesson, _, exercise = name.partition(".")
-    known = _lesson(lesson).EXERCISES
-    if exercise not in known:
-        raise KeyError(f"no exercise {name!r}; there are: {', '.join(names())}")
-    return judge(known[exercise], answer)
+    known = _lesson(check_text("name", name).partition(".")[0])
+    if name not in known:
+        raise KeyError(f"no exercise of the name {name!r}; there are: {', '.join(names())}")
+    return judge(known[name], answer)
 
 
 def questions(lesson: str) -> tuple[Question, ...]:
-    """The quiz of a lesson."""
-    return _lesson(lesson).QUESTIONS
+    """The quiz of a lesson, from ``data/quizzes``."""
+    if lesson not in _LESSONS:
+        raise KeyError(f"no lesson {lesson!r}; there are: {', '.join(_LESSONS)}")
+    text = (data_dir() / "quizzes" / f"{lesson}.toml").read_text(encoding="utf8")
+    found = []
+    for item in tomllib.loads(text)["questions"]:
+        options = tuple((option["text"], option["why"]) for option in item["options"])
+        right = [option.get("right", False) for option in item["options"]].index(True)
+        found.append(Question(item["text"], options, right))
+    return tuple(found)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from tlcourse import __version__, doctor, lessons
 from tlcourse.data import sources
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sweep.add_argument("name", metavar="NAME", nargs="?", help="left out: list the sweeps")
     sweep.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help="a dask scheduler, for its workers")
     sweep.add_argument("--out", type=Path, help="folder for the files instead of data/runs")
     vectors = command(
         "vectors",
@@ -218,9 +221,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     """Make a sweep's runs again, with a progress bar."""
     from tqdm import tqdm
 
-    import experiments
-    from experiments import engine
-
+    experiments = _of_the_clone("experiments")
     if options.name is None:
         for name in experiments.names():
             sweep = experiments.find(name)
@@ -233,31 +234,43 @@ def run_sweep(options: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        path = engine.record(sweep, options.out, options.jobs, show, tell=bar.write)
+        path = _of_the_clone("experiments.engine").record(
+            sweep, options.out, options.jobs, show, bar.write, options.scheduler
+        )
     print(f"wrote {path}")
     return 0
 
 
 def run_vectors(options: argparse.Namespace) -> int:
     """Train the vectors of a recipe again, with a progress bar."""
-    from experiments import vectors
-
-    return _make(vectors.make, options)
+    return _make(_of_the_clone("experiments.recipes").make_vectors, options)
 
 
 def run_pretrain(options: argparse.Namespace) -> int:
     """Pretrain a model by its recipe again, with a progress bar."""
     # oneDNN keeps a kernel for each of 1,024 shapes, and every batch has its own: gigabytes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    recipes = _of_the_clone("experiments.recipes")
+    if options.name is None:
+        print("\n".join(recipes.names()))
+        return 0
     import torch
 
-    from experiments import models
-
-    if options.name is None:
-        print("\n".join(models.names()))
-        return 0
     torch.set_num_threads(1)  # these models are too small to share
-    return _make(models.make, options)
+    return _make(recipes.make_model, options)
+
+
+def _of_the_clone(name: str) -> ModuleType:
+    """A module that a clone has beside the package, and an installed course has not."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as fault:
+        if fault.name != "experiments":
+            raise
+    raise ValueError(
+        "the sweeps and recipes are not installed with the course: get its repository, and run "
+        "this command in its folder as python -m tlcourse …"
+    )
 
 
 def _make(make: Callable[..., Path], options: argparse.Namespace) -> int:

@@ -99,20 +99,16 @@ def _own_files() -> Iterator[Fault]:
     for name in ("en", "zh"):
         if not (data_dir() / "vectors" / f"{name}.npz").is_file():
             yield f"our vectors {name!r} are missing", f"tlcourse vectors {name}"
-    for name in _model_names():
+    try:
+        from tlcourse.finetuning.start import TASKS, checkpoint_path
+    except ImportError:  # the missing package is told by name
+        return
+    pairs = ((task, init) for task in TASKS for init in TASKS[task])
+    for name in (*(checkpoint_path(task, init).stem for task, init in pairs), "bert-zh"):
         place = data_dir() / "models" / name
         files = (place.with_suffix(".safetensors"), place / "model.safetensors")
         if not any(path.is_file() for path in files):
             yield f"our model {name!r} is missing", f"tlcourse pretrain {name}"
-
-
-def _model_names() -> list[str]:
-    """The models that the course ships; none if what they need is not installed."""
-    try:
-        from experiments import models
-    except ImportError:  # the missing package is told by name
-        return []
-    return models.names()
 
 
 def find_chromium() -> str | None:

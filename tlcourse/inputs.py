@@ -60,7 +60,7 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
             )
         check_array("inputs_embeds", values)
     elif tables is not None:
-        words, places = tables.word_embeddings.num_embeddings, readable(tables)
+        words, places = tables.word_embeddings.num_embeddings, places_of(tables)
         if int(values.min()) < 0 or int(values.max()) >= words:
             raise ValueError(
                 f"input_ids must be piece numbers 0 … {words - 1}, got {int(values.min())} … "
@@ -74,7 +74,7 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
             )
 
 
-def readable(embeddings: Any) -> int:
+def places_of(embeddings: Any) -> int:
     """How many pieces of a text an encoder's embeddings have places for."""
     table = embeddings.position_embeddings
     # RoBERTa counts its places behind that of padding.

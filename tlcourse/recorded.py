@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@lru_cache(maxsize=32)
-def _read(path: Path) -> pd.DataFrame:
+@lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_csv(path, keep_default_na=False, na_values=["nan"])
@@ -31,9 +31,9 @@ def _table(name: str) -> pd.DataFrame:
     if isinstance(name, str) and Path(name).name == name:
         path = folder / f"{name}.csv"
         if path.is_file():
-            return _read(path)
+            return _read(path, path.stat().st_mtime_ns)
     known = sorted(item.stem for item in folder.glob("*.csv"))
-    raise KeyError(f"no recorded runs {name!r}; there are: {', '.join(known)}")
+    raise KeyError(f"no recorded runs of the name {name!r}; there are: {', '.join(known)}")
 
 
 def load(name: str) -> pd.DataFrame:
@@ -111,8 +111,8 @@ def curves(strings: Iterable[str]) -> np.ndarray:
             raise ValueError(f"strings must hold numbers; number {row}: {fault}") from None
         if len(rows[row]) != len(rows[0]):
             raise ValueError(
-                f"the curves must have as many points as each other; number 0 has {len(rows[0])}, "
-                f"number {row} has {len(rows[row])}"
+                f"strings must have as many numbers as each other; number 0 has {len(rows[0])}, "
+                f"number {row} has {len(rows[row])}: {shown(text)}"
             )
     return np.array(rows)
 
@@ -122,3 +122,22 @@ def grid(name: str) -> dict[str, list[Any]]:
     _table(name)  # an unknown name is told
     recipe = data_dir() / "runs" / f"{name}.json"
     return json.loads(recipe.read_text(encoding="utf8"))["grid"]
+
+
+def chosen_by_validation(
+    rows: pd.DataFrame, setting: str = "learning_rate", metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Of some runs those with the value of a setting that is best on validation texts.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        As of `select`, with a column ``validation_<metric>``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of their seeds.
+    """
+    best = spread(rows, setting, f"validation_{metric}")["mean"].idxmax()
+    return rows[rows[setting] == best].sort_values("seed")

@@ -70,7 +70,7 @@ def clear_after_correction(gains: np.ndarray, rate: float = 0.05) -> np.ndarray:
     from scipy.stats import false_discovery_control, ttest_1samp
 
     rate = check_share("rate", rate)
-    missing = np.isnan(np.asarray(gains, dtype=float))
+    missing = np.isnan(check_array("gains", gains, finite=False))
     gains = check_array("gains", np.where(missing, 0.0, gains))
     if not gains.ndim or gains.shape[-1] < 2:
         raise ValueError(f"gains needs shape (…, seeds) with at least two seeds, got {gains.shape}")
@@ -96,6 +96,8 @@ def scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """
     from sklearn.metrics import accuracy_score, f1_score
 
+    labels = check_labels("labels", labels)
+    predicted = check_labels("predicted", predicted, n=len(labels))
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
         "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),

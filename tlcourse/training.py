@@ -258,6 +258,7 @@ def predict(
         Each with n rows: what the model is called with, by place; or, for a model of
         transformers, by name, ``attention_mask`` among them: texts of like length are run
         together, without the padding that none of them needs.
+    batch_size : int
     **options
         Given to the model as they are.
     """

@@ -4,8 +4,8 @@ from . import classifier as classifier
 from . import entities as entities
 from . import exercises as exercises
 from . import explorers as explorers
-from . import explorers_inspection as explorers_inspection
-from . import explorers_pretraining as explorers_pretraining
+from . import explorers_text as explorers_text
+from . import fresh as fresh
 from . import inspection as inspection
 from . import layers as layers
 from . import masking as masking
@@ -23,6 +23,8 @@ from .entities import encode_tags as encode_tags
 from .entities import entity_scores as entity_scores
 from .entities import load_entities as load_entities
 from .entities import tag_words as tag_words
+from .fresh import first_steps as first_steps
+from .fresh import new_bert as new_bert
 from .inspection import attention_maps as attention_maps
 from .inspection import attributions as attributions
 from .inspection import fill_mask as fill_mask

@@ -30,7 +30,7 @@ from tlcourse.bert.models import (
 )
 from tlcourse.bert.tuning import MaskedSource, fine_tune
 from tlcourse.finetuning.layers import body_of
-from tlcourse.inputs import Inputs, readable
+from tlcourse.inputs import Inputs, places_of
 from tlcourse.scores import scores
 from tlcourse.training import History, Progress, choose_device, predict
 
@@ -74,7 +74,7 @@ class TextClassifier:
         """The likeliest label of each text, as in ``label_names``; shape (n,)."""
         return np.array(self.label_names)[self.probabilities(texts).argmax(1)]
 
-    def scores(self, texts: Sequence[Any], labels: Sequence[Any]) -> dict[str, float]:
+    def scores(self, texts: Sequence[Any], labels: Sequence[Any] | np.ndarray) -> dict[str, float]:
         """``accuracy`` and ``macro_f1`` on labelled texts, see `tlcourse.scores.scores`."""
         known = {name: number for number, name in enumerate(self.label_names)}
         wanted = _plain(labels)
@@ -139,7 +139,7 @@ def load_classifier(name: str | Path, device: str | torch.device = "auto") -> Te
     model = load_model(_kind(place, config_of(place).get("pooling", "[CLS]")), place)
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
     whole = getattr(model.config, "whole_labels", False)
-    length = min(tokenizer.model_max_length, readable(body_of(model).embeddings))
+    length = min(tokenizer.model_max_length, places_of(body_of(model).embeddings))
     return TextClassifier(
         model.to(choose_device(device)), tokenizer, [*map(int, names)] if whole else names, length
     )
@@ -154,7 +154,7 @@ def _kind(name: str, pooling: str) -> Any:
 def tune(
     name: str | Path,
     texts: Sequence[Any],
-    labels: Sequence[Any],
+    labels: Sequence[Any] | np.ndarray,
     *,
     method: str = "full",
     frozen: int | Sequence[str] = 0,
@@ -251,7 +251,7 @@ def tune(
         label2id={str(label): number for number, label in enumerate(names)},
     )  # fmt: skip
     plain.config.pooling, plain.config.whole_labels = pooling, isinstance(names[0], int)
-    max_length = min(check_count("max_length", max_length, 3), readable(body_of(plain).embeddings))
+    max_length = min(check_count("max_length", max_length, 3), places_of(body_of(plain).embeddings))
     tokenizer.model_max_length = max_length
     model = choose_method(plain, method, frozen).to(choose_device(device))
     found = TextClassifier(model, tokenizer, names, max_length)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 120
 
 
-def check_text(text: str) -> str:
+def check_sentence(text: str) -> str:
     """The text with full-width forms replaced; refused if it is empty or too long to look at.
 
     Raises
@@ -63,7 +63,7 @@ def fill_mask(
     ValueError
         If the text is empty, too long or has no blank.
     """
-    text = re.sub(r"(?i)\[mask\]|_", tokenizer.mask_token, check_text(text))
+    text = re.sub(r"(?i)\[mask\]|_", tokenizer.mask_token, check_sentence(text))
     batch = tokenizer(text, return_tensors="pt").to(model.device)
     blanks = batch["input_ids"][0] == tokenizer.mask_token_id
     if not blanks.any():
@@ -109,7 +109,7 @@ def attention_maps(
     """
     check_count("max_length", max_length, 3)  # below, the library does not cut at all
     batch = tokenizer(
-        check_text(text), truncation=True, max_length=max_length, return_tensors="pt"
+        check_sentence(text), truncation=True, max_length=max_length, return_tensors="pt"
     ).to(model.device)
     check_inputs(model, batch)
     model.eval()
@@ -164,7 +164,7 @@ def attributions(
 
     check_count("label", label, 0, (model.config.num_labels or 1) - 1)
     check_count("steps", steps)
-    batch = tokenizer(check_text(text), return_tensors="pt").to(model.device)
+    batch = tokenizer(check_sentence(text), return_tensors="pt").to(model.device)
     check_inputs(model, batch)
     ids, mask = batch["input_ids"], batch["attention_mask"]
     blank = torch.full_like(ids, tokenizer.pad_token_id)

@@ -15,7 +15,8 @@ from transformers import BertTokenizer, DataCollatorForLanguageModeling
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tlcourse.arguments import check_choice, check_count, check_texts
-from tlcourse.data.datasets import SPLITS, load_zh_news, load_zh_reviews, split_of
+from tlcourse.data.corpora import load_zh_news
+from tlcourse.data.datasets import SPLITS, load_zh_reviews, split_of
 from tlcourse.data.text import normalise
 from tlcourse.training import Stream
 

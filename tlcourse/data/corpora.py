@@ -11,16 +11,60 @@ from pathlib import Path
 import numpy as np
 
 from tlcourse.arguments import check_choice, check_count
-from tlcourse.data.datasets import load_news_topics, load_zh_news, load_zh_reviews
+from tlcourse.data.datasets import (
+    load_movie_reviews,
+    load_news_topics,
+    load_speeches,
+    load_zh_reviews,
+)
 from tlcourse.data.derived import Tokens, cached_tokens
-from tlcourse.data.datasets import load_movie_reviews, load_plots, load_speeches
 from tlcourse.data.sources import content_digest
 from tlcourse.data.text import tokenise
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+import numpy as np
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_labels,
+    check_rows,
+    check_text,
+    check_texts,
+    shown,
+)
+from tlcourse.data.derived import Tokens, cached_tokens
+from tlcourse.data.sources import fetch
+from tlcourse.data.text import LANGUAGES, normalise, tokenise
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+import numpy as np
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_labels,
+    check_rows,
+    check_text,
+    check_texts,
+    shown,
+)
+from tlcourse.data.derived import Tokens, cached_tokens
+from tlcourse.data.sources import fetch
+from tlcourse.data.text import LANGUAGES, normalise, tokenise
+from tlcourse.data.datasets import _movie_rows, split_of
 
 CORPORA = ("english", "chinese")
 
 
-@lru_cache(maxsize=4)
 def load_corpus(name: str, tokens: int | None = None) -> Tokens:
     """Tokenised documents, in one fixed random order.
 
@@ -42,6 +86,11 @@ def load_corpus(name: str, tokens: int | None = None) -> Tokens:
     check_choice("name", name, CORPORA)
     if tokens is not None:
         check_count("tokens", tokens)
+    return _loaded(name, tokens)
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str, tokens: int | None) -> Tokens:
     if name == "english":
         wikipedia = hashlib.sha256(_wikipedia_dump().read_bytes()).hexdigest()
         digest = _short(content_digest("en_text"), content_digest("en_news"), wikipedia)
@@ -59,7 +108,7 @@ def _short(*digests: str) -> str:
 def _first(documents: Sequence[tuple[str, ...]], tokens: int) -> Tokens:
     sizes = np.cumsum([len(document) for document in documents])
     if tokens < 1 or tokens > sizes[-1]:
-        raise ValueError(f"tokens must lie between 1 and {sizes[-1]:,}, got {tokens:,}")
+        raise ValueError(f"tokens must lie between 1 and {sizes[-1]:,}, got {tokens}")
     last = int(np.searchsorted(sizes, tokens))
     return (*documents[:last], documents[last][: tokens - int(sizes[last]) + len(documents[last])])
 
@@ -96,3 +145,17 @@ def _wikipedia_dump() -> Path:
 def _shuffled(documents: Sequence[tuple[str, ...]]) -> Tokens:
     order = np.random.default_rng(0).permutation(len(documents))
     return tuple(documents[number] for number in order)
+
+
+def load_zh_news() -> list[list[str]]:
+    """Sentences of Chinese newspaper text (1998), segmented into words by its editors."""
+    lines = (fetch("zh_text") / "news_tagged.txt").read_text(encoding="utf8").splitlines()
+    # "迈向/v  充满/v": a word, a slash, a part of speech.
+    sentences = ([normalise(item.rpartition("/")[0]) for item in line.split()] for line in lines)
+    return [sentence for sentence in sentences if sentence]
+
+
+def load_plots() -> list[str]:
+    """Plot summaries of movies that are not in the test split."""
+    rows = [row for row in _movie_rows() if row["category"] == "plot"]
+    return [row["text"] for row in rows if split_of(row["movie_name"]) != "test"]

@@ -7,23 +7,28 @@ what else was loaded. Duplicates are dropped before splitting.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from tlcourse.arguments import check_choice, check_count, shown
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_labels,
+    check_rows,
+    check_text,
+    check_texts,
+    shown,
+)
 from tlcourse.data.derived import Tokens, cached_tokens
 from tlcourse.data.sources import fetch
-from tlcourse.data.tables import contradiction, read_columns
 from tlcourse.data.text import LANGUAGES, normalise, tokenise
-import csv
-import re
-from collections import Counter
-
-from tlcourse.data.sources import fetch
 
 SPLITS = ("train", "validation", "test")
 
@@ -36,9 +41,7 @@ def split_of(key: str) -> str:
     >>> split_of("电影"), split_of("电影")
     ('train', 'train')
     """
-    if not isinstance(key, str):
-        raise TypeError(f"key must be a text, got {shown(key)}")
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(check_text("key", key).encode(), digest_size=8).digest()
     percent = int.from_bytes(digest, "big") % 100
     return "test" if percent < 15 else "validation" if percent < 25 else "train"
 
@@ -59,7 +62,9 @@ class TextDataset:
     split : numpy.ndarray
         str, shape (n,): "train", "validation" or "test".
     tokens : tuple of tuple of str
-        The texts' tokens, as `tlcourse.data.tokenise` gives them.
+        The texts' tokens, as `tlcourse.data.tokenise` gives them; a pair's one after the other.
+    second : tuple of str, optional
+        Each row's second text, in a set of pairs.
     """
 
     name: str
@@ -69,29 +74,21 @@ class TextDataset:
     label_names: tuple[str, ...]
     split: np.ndarray
     tokens: Tokens
+    second: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> TextDataset:
-        """The chosen rows, in the order given: their numbers, or a mask of n booleans.
-
-        Raises
-        ------
-        TypeError
-            If the rows are neither whole numbers nor booleans.
-        ValueError
-            If a mask has another length, or the rows more than one axis.
-        IndexError
-            If there is no such row.
-        """
-        rows = _row_numbers(rows, len(self))
+        """The chosen rows, in the order given: their numbers, or a mask of n booleans."""
+        rows = check_rows("rows", rows, len(self))
         return replace(
             self,
             texts=tuple(self.texts[row] for row in rows),
             labels=self.labels[rows],
             split=self.split[rows],
             tokens=tuple(self.tokens[row] for row in rows),
+            second=self.second and tuple(self.second[row] for row in rows),
         )
 
     def subset(self, split: str) -> TextDataset:
@@ -111,14 +108,16 @@ class TextDataset:
         check_count("n", n)
         if n < classes:
             raise ValueError(f"n must be at least the number of classes ({classes}), got {n}")
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(check_count("seed", seed, 0))
         rows: list[int] = []
         for label in range(classes):
             quota = n // classes + (label < n % classes)
             members = np.flatnonzero(self.labels == label)
             if len(members) < quota:
                 name = self.label_names[label]
-                raise ValueError(f"asked for {quota} of class {name!r}, there are {len(members)}")
+                raise ValueError(
+                    f"n = {n} asks for {quota} of class {name!r}, there are {len(members)}"
+                )
             rows.extend(generator.choice(members, size=quota, replace=False))
         return generator.permutation(rows)
 
@@ -127,20 +126,74 @@ class TextDataset:
         return self.take(self.sample_rows(n, seed))
 
 
-def _row_numbers(rows: Sequence[int] | np.ndarray, n: int) -> np.ndarray:
-    found = np.asarray(rows)
-    if found.ndim != 1:
-        raise ValueError(f"rows must be a list of row numbers or a mask, got {shown(rows)}")
-    if found.dtype == np.bool_:
-        if len(found) != n:
-            raise ValueError(f"a mask of rows must have {n} booleans, one a row, got {len(found)}")
-        return np.flatnonzero(found)
-    if len(found) and not np.issubdtype(found.dtype, np.integer):
-        raise TypeError(f"rows must be whole numbers or a mask of booleans, got {shown(rows)}")
-    numbers = found.astype(np.int64)
-    if outside := numbers[(numbers < -n) | (numbers >= n)].tolist():
-        raise IndexError(f"rows must lie between {-n} and {n - 1}, got {shown(outside)}")
-    return numbers
+def build_dataset(
+    name: str,
+    language: str,
+    pairs: Sequence[tuple[str, int]],
+    label_names: tuple[str, ...],
+    keys: Sequence[str],
+    cached: bool = True,
+) -> TextDataset:
+    """Drop duplicate texts, split by key, tokenise.
+
+    Parameters
+    ----------
+    name : str
+    language : {"en", "zh"}
+    pairs : sequence of (str, int)
+        Texts with their labels.
+    label_names : tuple of str
+    keys : sequence of str
+        What each text is split by, see `split_of`.
+    cached : bool
+        Keep the tokens of Chinese texts in the cache.
+
+    Raises
+    ------
+    ValueError
+        If a text has two labels, or there are not as many keys as pairs.
+    """
+    check_text("name", name)
+    check_choice("language", language, LANGUAGES)
+    check_choice("cached", cached, (True, False))
+    pairs = list(check_kind("pairs", pairs, (list, tuple), "a list of (text, label)"))
+    for row, pair in enumerate(pairs):
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"pairs must be (text, label); number {row} is {shown(pair)}")
+    label_names, keys = tuple(check_texts("label_names", label_names)), check_texts("keys", keys)
+    check_labels("the labels of pairs", [label for _, label in pairs], len(label_names))
+    if len(keys) != len(pairs):
+        raise ValueError(f"keys must have {len(pairs)} entries, one a pair; got {len(keys)}")
+    first: dict[str, int] = {}
+    for row, (text, label) in enumerate(pairs):
+        before = pairs[first.setdefault(text.strip(), row)][1]
+        if before != label:
+            names = label_names[before], label_names[label]
+            raise ValueError(contradiction(name, text.strip(), *names))
+    texts = tuple(first)
+    rows = list(first.values())
+
+    def make() -> Tokens:
+        return tuple(tuple(tokenise(text, language)) for text in texts)
+
+    if cached and language == "zh":  # segmenting takes seconds: keep the tokens
+        digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
+        tokens = cached_tokens(name, digest, make)
+    else:
+        tokens = make()
+    labels = np.array([pairs[row][1] for row in rows], dtype=np.int64)
+    split = np.array([split_of(keys[row]) for row in rows])
+    for shared in (labels, split):
+        shared.flags.writeable = False
+    return TextDataset(name, language, texts, labels, label_names, split, tokens)
+
+
+def contradiction(where: str, text: str, one: str, other: str) -> str:
+    """What to say of a text that has two labels."""
+    return (
+        f"{where}: this text stands there as {one!r} and as {other!r}; keep one. "
+        f"The text: {shown(text)}"
+    )
 
 
 def load_zh_reviews() -> TextDataset:
@@ -175,72 +228,9 @@ def load_news_topics() -> TextDataset:
     )
 
 
-def load_zh_news() -> list[list[str]]:
-    """Sentences of Chinese newspaper text (1998), segmented into words by its editors."""
-    lines = (fetch("zh_text") / "news_tagged.txt").read_text(encoding="utf8").splitlines()
-    # "迈向/v  充满/v": a word, a slash, a part of speech.
-    sentences = ([normalise(item.rpartition("/")[0]) for item in line.split()] for line in lines)
-    return [sentence for sentence in sentences if sentence]
-
-
-
-
-def build_dataset(
-    name: str,
-    language: str,
-    pairs: Sequence[tuple[str, int]],
-    label_names: tuple[str, ...],
-    keys: Sequence[str],
-    cached: bool = True,
-) -> TextDataset:
-    """Drop duplicate texts, split by key, tokenise.
-
-    Parameters
-    ----------
-    name : str
-    language : {"en", "zh"}
-    pairs : sequence of (str, int)
-        Texts with their labels.
-    label_names : tuple of str
-    keys : sequence of str
-        What each text is split by, see `split_of`.
-    cached : bool
-        Keep the tokens of Chinese texts in the cache.
-
-    Raises
-    ------
-    ValueError
-        If a text has two labels, or there are not as many keys as pairs.
-    """
-    if len(keys) != len(pairs):
-        raise ValueError(f"keys must have {len(pairs)} entries, one a pair, got {len(keys)}")
-    first: dict[str, int] = {}
-    for row, (text, label) in enumerate(pairs):
-        before = pairs[first.setdefault(text.strip(), row)][1]
-        if before != label:
-            names = label_names[before], label_names[label]
-            raise ValueError(contradiction(name, text.strip(), *names))
-    texts = tuple(first)
-    rows = list(first.values())
-    if cached and language == "zh":  # segmenting takes seconds: keep the tokens
-        digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
-        tokens = cached_tokens(name, digest, lambda: _tokens(texts, language))
-    else:
-        tokens = _tokens(texts, language)
-    labels = np.array([pairs[row][1] for row in rows], dtype=np.int64)
-    split = np.array([split_of(keys[row]) for row in rows])
-    for shared in (labels, split):
-        shared.flags.writeable = False
-    return TextDataset(name, language, texts, labels, label_names, split, tokens)
-
-
-def _tokens(texts: Sequence[str], language: str) -> Tokens:
-    return tuple(tuple(tokenise(text, language)) for text in texts)
 
 
 _PARTIES = ("democrat", "republican")
-
-
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -252,10 +242,6 @@ def load_movie_reviews() -> TextDataset:
     return build_dataset("movie_reviews", "en", pairs, ("rotten", "fresh"), keys)
 
 
-def load_plots() -> list[str]:
-    """Plot summaries of movies that are not in the test split."""
-    rows = [row for row in _movie_rows() if row["category"] == "plot"]
-    return [row["text"] for row in rows if split_of(row["movie_name"]) != "test"]
 
 
 def _movie_rows() -> list[dict[str, str]]:
@@ -269,8 +255,7 @@ def _movie_rows() -> list[dict[str, str]]:
 def load_speeches() -> TextDataset:
     """Convention speeches of 2012; 0 democrat, 1 republican. Split by speaker."""
     texts, labels, speakers = _speech_columns()
-    pairs = list(zip(texts, labels, strict=True))
-    return build_dataset("speeches", "en", pairs, _PARTIES, speakers)
+    return build_dataset("speeches", "en", [*zip(texts, labels)], _PARTIES, speakers)  # noqa: B905
 
 
 def _speech_columns() -> tuple[list[str], list[int], list[str]]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from tlcourse.arguments import check_choice
+from tlcourse.arguments import check_choice, check_text
 from tlcourse.data.datasets import SPLITS, split_of
 from tlcourse.data.sources import fetch
 from tlcourse.data.text import normalise
@@ -91,4 +91,4 @@ def gloss(word: str) -> str:
     >>> gloss("电影")
     'movie'
     """
-    return _first_translations().get(word, "")
+    return _first_translations().get(check_text("word", word), "")

@@ -29,7 +29,7 @@ from filelock import FileLock
 from tlcourse.data.archives import Member, SourceError, digest_of, extract, has_size, sha256_of
 from tlcourse.paths import cache_dir, data_dir
 
-Progress = Callable[[str, int, int], None]
+DownloadProgress = Callable[[str, int, int], None]
 """Called as ``progress(what, done_bytes, total_bytes)`` while a download runs."""
 
 STAMP = "complete.json"
@@ -97,8 +97,8 @@ def dataset(name: str) -> Dataset:
         If the manifest has no such name; the message lists those it has.
     """
     known = manifest()
-    if name not in known:
-        raise KeyError(f"no dataset {name!r} in the manifest; it has: {', '.join(known)}")
+    if not isinstance(name, str) or name not in known:
+        raise KeyError(f"no dataset of the name {name!r}; there are: {', '.join(known)}")
     return known[name]
 
 
@@ -138,7 +138,7 @@ def content_digest(name: str) -> str:
     return sha256_of("".join(digest_of(member, folder) for member in members).encode())
 
 
-def fetch(name: str, progress: Progress | None = None) -> Path:
+def fetch(name: str, progress: DownloadProgress | None = None) -> Path:
     """Make sure that a dataset lies in the cache, and say where.
 
     A dataset of which a file is missing or has another size is fetched again. Safe to call
@@ -231,7 +231,7 @@ def _explained(wanted: Dataset) -> Iterator[None]:
         ) from fault
 
 
-def _download(source: Source, staging: Path, progress: Progress | None) -> None:
+def _download(source: Source, staging: Path, progress: DownloadProgress | None) -> None:
     """Let pip download one archive into ``staging`` and check its hash."""
     pins = staging / "requirements.txt"
     pins.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf8")
@@ -273,7 +273,9 @@ def _download(source: Source, staging: Path, progress: Progress | None) -> None:
         raise SourceError(f"- {source.archive} has hash {digest[:8]}…, not {source.sha256[:8]}…")
 
 
-def _watch(source: Source, staging: Path, progress: Progress, done: threading.Event) -> None:
+def _watch(
+    source: Source, staging: Path, progress: DownloadProgress, done: threading.Event
+) -> None:
     finished = False
     while not finished:
         finished = done.wait(0.2)

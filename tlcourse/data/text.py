@@ -12,7 +12,14 @@ from functools import cache
 
 import numpy as np
 
-from tlcourse.arguments import check_choice, check_count, documents_of, shown
+from tlcourse.arguments import (
+    check_choice,
+    check_count,
+    check_documents,
+    check_text,
+    check_texts,
+    shown,
+)
 
 LANGUAGES = ("en", "zh")
 PAD, UNKNOWN = "<pad>", "<unk>"
@@ -29,9 +36,7 @@ def normalise(text: str) -> str:
     >>> normalise("ＮＬＰ　Is　fun")
     'nlp is fun'
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a text, got {shown(text)}")
-    return unicodedata.normalize("NFKC", text).lower()
+    return unicodedata.normalize("NFKC", check_text("text", text)).lower()
 
 
 @cache
@@ -102,7 +107,7 @@ class Vocabulary:
         >>> vocabulary.words
         ('<pad>', '<unk>', 'a', 'book', 'film')
         """
-        documents = documents_of("documents", documents)
+        documents = check_documents("documents", documents)
         check_count("min_count", min_count)
         if max_words is not None:
             check_count("max_words", max_words)
@@ -122,7 +127,7 @@ class Vocabulary:
                 f"tokens must be a list of words, got one text: {shown(tokens)}; split it first: "
                 'tlcourse.data.tokenise(text, "en")'
             )
-        return [self.index.get(token, 1) for token in tokens]
+        return [self.index.get(token, 1) for token in check_texts("tokens", tokens, least=0)]
 
     def encode_batch(
         self, documents: Sequence[Sequence[str]], max_length: int
@@ -143,11 +148,11 @@ class Vocabulary:
             int64, shape (n,); at least 1, an empty document counts as one unknown word.
         """
         check_count("max_length", max_length)
-        documents = documents_of("documents", documents)
+        documents = check_documents("documents", documents)
         ids = np.zeros((len(documents), max_length), dtype=np.int64)
         lengths = np.ones(len(documents), dtype=np.int64)
         for row, tokens in enumerate(documents):
-            encoded = self.encode(tokens[:max_length]) or [1]
+            encoded = [self.index.get(token, 1) for token in tokens[:max_length]] or [1]
             ids[row, : len(encoded)] = encoded
             lengths[row] = len(encoded)
         return ids, lengths

@@ -1,6 +1,5 @@
 from . import exercises as exercises
 from . import explorers as explorers
-from . import explorers_neighbourhood as explorers_neighbourhood
 from . import vectors as vectors
 from . import word2vec as word2vec
 from .vectors import GOLD_SETS as GOLD_SETS

@@ -25,8 +25,10 @@ from tlcourse.arguments import (
     check_array,
     check_choice,
     check_count,
+    check_documents,
+    check_kind,
+    check_text,
     check_texts,
-    documents_of,
     shown,
 )
 from tlcourse.data.sources import fetch
@@ -53,22 +55,22 @@ def make_vectors(
     words = check_texts("words", words)
     matrix = check_array("matrix", matrix, ("V", "d"))
     if len(words) != len(matrix):
-        raise ValueError(f"{len(words)} words, but E has {len(matrix)} rows")
+        raise ValueError(
+            f"matrix must have {len(words)} rows, one for each of words; got {len(matrix)}"
+        )
     if twice := [word for word, times in Counter(words).items() if times > 1]:
         raise ValueError(f"words must each stand there once; these do not: {shown(twice)}")
     vectors = KeyedVectors(matrix.shape[1], count=0)
     vectors.add_vectors(words, matrix.astype(np.float32))
     if counts is not None:
-        if len(counts) != len(words):
-            raise ValueError(f"{len(words)} words, but counts has {len(counts)} entries")
-        for word, count in zip(words, counts, strict=True):
-            vectors.set_vecattr(word, "count", int(count))
+        for word, count in zip(words, check_array("counts", counts, (len(words),)), strict=True):
+            vectors.set_vecattr(word, "count", check_count("each of counts", count, 0))
     return vectors
 
 
 def save_vectors(path: str | Path, vectors: KeyedVectors) -> None:
     """Write vectors as an ``.npz`` file: words and counts, and E in half precision."""
-    path = Path(path)
+    path = Path(check_kind("path", path, (str, Path), "a path"))
     _check_vectors(vectors)
     words = vectors.index_to_key
     if broken := [word for word in words if "\n" in word]:
@@ -90,11 +92,11 @@ def load_vectors(name: str | Path) -> KeyedVectors:
 
     E is read-only, since all callers share it; copy it to change it.
     """
-    file = os.fspath(name)
+    file = os.fspath(check_kind("name", name, (str, Path), "a name or a path"))
     path = Path(file) if file.endswith(".npz") else data_dir() / "vectors" / f"{file}.npz"
     if not path.is_file():
         shipped = sorted(item.stem for item in (data_dir() / "vectors").glob("*.npz"))
-        raise FileNotFoundError(f"no vectors {file!r}; the course ships {shipped}")
+        raise FileNotFoundError(f"no vectors of the name {file!r}; there are {shipped}")
     about = path.stat()
     return _handed_out(_read_vectors(path.resolve(), about.st_mtime_ns, about.st_size))
 
@@ -158,7 +160,7 @@ def near_matches(word: str, words: Sequence[str], k: int = 3) -> list[str]:
     >>> near_matches("moive", ["movie", "book", "move"])
     ['move', 'movie']
     """
-    _check_word(word)
+    check_text("word", word, least=1)
     check_count("k", k)
     words = check_texts("words", words, least=0)
     # Spelling distance over 50,000 words takes a second; words that share a beginning,
@@ -190,24 +192,18 @@ def nearest(vectors: KeyedVectors, word: str, k: int = 10) -> list[tuple[str, fl
 def require_word(vectors: KeyedVectors, word: str) -> None:
     """Raise a `KeyError` with near matches if a word has no vector."""
     _check_vectors(vectors)
-    _check_word(word)
+    check_text("word", word, least=1)
     if word not in vectors:
         close = near_matches(word.strip()[:40], vectors.index_to_key)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise KeyError(f"{shown(word, 42)} is not among the {len(vectors):,} words{hint}")
-
-
-def _check_word(word: object) -> None:
-    if not isinstance(word, str):
-        raise TypeError(f"word must be a text, got {shown(word)}")
-    if not word.strip():
-        raise ValueError(f"word is {'only white space' if word else 'empty'}; give a word")
+        raise KeyError(
+            f"word {shown(word, 42)} is not among the {len(vectors):,} known words{hint}"
+        )
 
 
 def _check_vectors(vectors: object) -> None:
-    if not isinstance(vectors, KeyedVectors):
-        hint = "; a trained model has them as model.wv" if hasattr(vectors, "wv") else ""
-        raise TypeError(f"vectors must be KeyedVectors, got {shown(vectors)}{hint}")
+    hint = " (a trained model has them as model.wv)" if hasattr(vectors, "wv") else ""
+    check_kind("vectors", vectors, KeyedVectors, f"KeyedVectors{hint}")
 
 
 def similarity_score(vectors: KeyedVectors, gold: str = "wordsim353") -> dict[str, float]:
@@ -271,8 +267,7 @@ def embedding_matrix(
     known : numpy.ndarray
         bool, shape (len(vocabulary),): which rows are pretrained.
     """
-    if not isinstance(vocabulary, Vocabulary):
-        raise TypeError(f"vocabulary must be made by Vocabulary.build, got {shown(vocabulary)}")
+    check_kind("vocabulary", vocabulary, Vocabulary, "made by Vocabulary.build")
     _check_vectors(vectors)
     generator = np.random.default_rng(check_count("seed", seed, 0))
     spread = vectors.vectors.mean(), vectors.vectors.std()
@@ -289,7 +284,7 @@ def document_averages(documents: Sequence[Sequence[str]], vectors: KeyedVectors)
 
     No documents give no rows: shape (0, d).
     """
-    documents = documents_of("documents", documents)
+    documents = check_documents("documents", documents)
     _check_vectors(vectors)
     averages = np.zeros((len(documents), vectors.vector_size), dtype=np.float32)
     for row, tokens in enumerate(documents):

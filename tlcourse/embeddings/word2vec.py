@@ -8,7 +8,7 @@ from gensim.models import FastText, Word2Vec
 from gensim.models.callbacks import CallbackAny2Vec
 from gensim.models.keyedvectors import KeyedVectors
 
-from tlcourse.arguments import check_count, check_number, documents_of
+from tlcourse.arguments import check_count, check_documents, check_number
 from tlcourse.embeddings.vectors import make_vectors
 from tlcourse.training import Cancelled, Progress
 
@@ -68,7 +68,7 @@ def train_word2vec(
     compositionality"; Bojanowski et al. (2017), "Enriching word vectors with subword
     information".
     """
-    sentences = documents_of("sentences", sentences)
+    sentences = check_documents("sentences", sentences)
     sizes = {"vector_size": vector_size, "window": window, "epochs": epochs, "min_count": min_count}
     for name, value in sizes.items():
         check_count(name, value)

@@ -1,13 +1,15 @@
+from . import collapse as collapse
 from . import domains as domains
 from . import exercises as exercises
-from . import exercises_freezing as exercises_freezing
 from . import explorers as explorers
-from . import explorers_collapse as explorers_collapse
 from . import layers as layers
 from . import losses as losses
 from . import start as start
 from . import tasks as tasks
 from . import tuning as tuning
+from .collapse import POSITIONS as POSITIONS
+from .collapse import PRETRAINING_LOSSES as PRETRAINING_LOSSES
+from .collapse import pretrain_encoder as pretrain_encoder
 from .domains import DOMAIN_WORDS as DOMAIN_WORDS
 from .domains import DOMAINS as DOMAINS
 from .domains import domain_of as domain_of

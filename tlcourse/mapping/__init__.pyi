@@ -1,8 +1,6 @@
 from . import crosslingual as crosslingual
 from . import exercises as exercises
 from . import explorers as explorers
-from . import explorers_crosslingual as explorers_crosslingual
-from . import explorers_translation as explorers_translation
 from . import linear_map as linear_map
 from . import retrieval as retrieval
 from . import spaces as spaces
@@ -29,6 +27,7 @@ from .retrieval import cosine_scores as cosine_scores
 from .retrieval import csls as csls
 from .retrieval import hubness as hubness
 from .retrieval import mean_of_top as mean_of_top
+from .retrieval import nearest_candidates as nearest_candidates
 from .retrieval import normalise_space as normalise_space
 from .retrieval import precision_at_k as precision_at_k
 from .retrieval import top_candidates as top_candidates
@@ -37,8 +36,8 @@ from .spaces import BACKGROUND as BACKGROUND
 from .spaces import CANDIDATES as CANDIDATES
 from .spaces import Bilingual as Bilingual
 from .spaces import between as between
+from .spaces import evaluate as evaluate
 from .spaces import evaluate_map as evaluate_map
 from .spaces import load_bilingual as load_bilingual
 from .spaces import map_vectors as map_vectors
 from .spaces import translate as translate
-from .spaces import translation_scores as translation_scores

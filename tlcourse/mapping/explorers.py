@@ -1,80 +1,68 @@
-"""Lesson 2's explorers."""
+"""Lesson 2's explorers: maps, what they translate, and what they carry into classification."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Hashable
 from functools import lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.mapping import rotation
-from tlcourse import recorded
-from tlcourse.embeddings.explorers_neighbourhood import plane
-from tlcourse.mapping.linear_map import (
-    MAP_METHODS,
-    NORMALISATIONS,
-    LinearMap,
-    fit,
-    fit_gradient_descent,
-)
-from tlcourse.mapping.spaces import Bilingual, evaluate_map, load_bilingual
+from tlcourse.mapping.crosslingual import ARMS, classify_averages, classify_lstm, fit_lambda
+from tlcourse.mapping.linear_map import LinearMap, fit, fit_gradient_descent, planted_rotation
+from tlcourse.mapping.retrieval import cosine_scores
+from tlcourse.mapping.spaces import Bilingual, evaluate_map, load_bilingual, translate
 from tlcourse.training import Progress
 from tlcourse.widgets import figures
-from tlcourse.widgets.controls import choice, menu, tick
+from tlcourse.widgets.controls import field, menu
+from tlcourse.widgets.curves import Chart, CurveExplorer, Knob
 from tlcourse.widgets.explorer import Explorer, Result
+from tlcourse.widgets.snippets import snippet
 
 # Word pairs for the picture of both spaces; the dictionary's test words among them.
-SHOWN = {
+_SHOWN = {
     "酒店": "hotel", "医院": "hospital", "经济": "economy", "学生": "student", "音乐": "music",
     "父亲": "father",
 }  # fmt: skip
 
+_PLANTED = ("least squares", "ridge", "Procrustes")
+
 
 @lru_cache(maxsize=64)
-def fitted_map(normalisation: str, method: str, pairs: int) -> LinearMap:
+def _fitted(normalisation: str, method: str, pairs: int) -> LinearMap:
     """The map of a draw of pairs, seed 0; kept, since sliders come back."""
-    spaces = load_bilingual(normalisation)
-    return fit(*spaces.pairs(pairs, seed=0), method)
+    return fit(*load_bilingual(normalisation).pairs(pairs, seed=0), method)
 
 
-def _counts() -> tuple[int, ...]:
-    return tuple(recorded.grid("map_pairs")["pairs"])
-
-
-class PairsAndMethod(Explorer):
+class PairsAndMethod(CurveExplorer):
     """Dictionary pairs, method, normalisation and CSLS against precision and hubs."""
 
     name = "pairs and method"
     size = (8.4, 3.3)
+    sweep, x = "map_pairs", "pairs"
+    margins = 0.05, 0.16, 0.43, 0.9
+    knobs: ClassVar = {
+        "pairs": Knob("dictionary pairs", 500, "{:,}".format),
+        "method": Knob("method", "least squares"),
+        "normalisation": Knob("normalisation", "unit+centre"),
+        "use_csls": Knob("CSLS", False),
+    }
 
-    def __init__(self, **settings: object) -> None:
-        controls = {
-            "pairs": choice("dictionary pairs", _counts(), 500, "{:,}".format),
-            "method": menu("method", MAP_METHODS, "least squares"),
-            "normalisation": menu("normalisation", NORMALISATIONS, "unit+centre"),
-            "use_csls": tick("CSLS", False),
-        }
-        super().__init__(controls, **settings)
+    def charts(self, result: Result) -> list[Chart]:
+        """Precision at 1, 5 and 10."""
+        lines = {f"{'csls_' * result['use_csls']}p{k}": f"P@{k}" for k in (1, 5, 10)}
+        title = f"P@k on test words, by pairs ({result['normalisation']})"
+        return [Chart(title, "", lines, (0, 0.4), "log", legend="upper left")]
 
-    def compute(self, pairs: int, method: str, normalisation: str, use_csls: bool) -> Result:
+    def compute(self, **settings: Any) -> Result:
         """Recorded precision at these settings, and where six words lie."""
-        rows = recorded.select("map_pairs", normalisation=normalisation, method=method)
-        prefix = "csls_" if use_csls else ""
-        curves = {k: recorded.spread(rows, "pairs", f"{prefix}p{k}") for k in (1, 5, 10)}
-        here = rows[rows["pairs"] == pairs]
+        result = super().compute(**settings)
         # The picture's own map, drawn with the first seed; gradient descent would take
         # seconds and ends where least squares does.
-        drawn = "least squares" if method == "gradient descent" else method
-        spaces = load_bilingual(normalisation)
-        return {
-            "pairs": pairs, "method": method, "normalisation": normalisation,
-            "use_csls": use_csls, "curves": curves,
-            "hub": here[f"{prefix}hub"].mean(), "skewness": here[f"{prefix}skewness"].mean(),
-            "runs": len(here), "picture": _picture(spaces, fitted_map(normalisation, drawn, pairs)),
-        }  # fmt: skip
+        method = result["method"].replace("gradient descent", "least squares")
+        linear_map = _fitted(result["normalisation"], method, result["pairs"])
+        return {**result, "picture": _picture(load_bilingual(result["normalisation"]), linear_map)}
 
     def train(
         self, progress: Progress, pairs: int, method: str, normalisation: str, use_csls: bool
@@ -82,27 +70,17 @@ class PairsAndMethod(Explorer):
         """Fit on a fresh draw of pairs and judge on the test words."""
         spaces = load_bilingual(normalisation)
         X, Y = spaces.pairs(pairs, seed=1000)
-        progress(0.1)
         if method == "gradient descent":
-            linear_map, _ = fit_gradient_descent(X, Y, progress=lambda share: progress(share * 0.7))
+            linear_map, _ = fit_gradient_descent(X, Y, progress=progress, device="cpu")
         else:
             linear_map = fit(X, Y, method)
-        progress(0.7)
-        return evaluate_map(spaces, linear_map, "test", use_csls)
-
-    def frame_key(self, result: Result) -> Hashable:
-        """The normalisation, on which the picture before the map depends."""
-        return result["normalisation"]
+        found = evaluate_map(spaces, linear_map, "test", use_csls)
+        return found | {f"csls_{name}": value for name, value in found.items()}
 
     def frame(self, figure: Figure, result: Result) -> None:
-        """Axes of the precision curves; the words before the map."""
-        axes = figure.add_axes((0.05, 0.16, 0.38, 0.74))
-        figures.number_ticks(axes, _counts())
-        axes.tick_params(axis="x", rotation=35)
-        axes.set_xlim(22, 4000)
-        axes.set_ylim(0, 0.4)
-        figures.tidy(axes, "P@k on test words, by pairs")
-        figures.legend(axes, [f"P@{k}" for k in result["curves"]], inside="upper left")
+        """The precision; the words before the map, and room for those after it."""
+        super().frame(figure, result)
+        figure.axes[0].tick_params(axis="x", rotation=35)
         for left, title in ((0.47, "before the map"), (0.74, "after it")):
             panel = figure.add_axes((left, 0.06, 0.25, 0.83))
             panel.set(xlim=(-1.7, 2.1), ylim=(-1.2, 1.2))
@@ -111,146 +89,212 @@ class PairsAndMethod(Explorer):
         _words(figure.axes[1], result["picture"][0])
 
     def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """Precision on the left; before and after the map on the right."""
-        axes = figure.axes[0]
-        for style, (k, curve) in enumerate(result["curves"].items()):
-            figures.band(axes, curve.index, curve["mean"], curve["std"], f"P@{k}", style)
-            if live:
-                figures.star(axes, result["pairs"], live[f"p{k}"])
-        figures.here(axes, result["pairs"])
+        """Precision on the left; after the map on the right."""
+        super().draw(figure, result, live)
         _words(figure.axes[2], result["picture"][1])
 
     def describe(self, result: Result, live: Result | None) -> str:
         """P@1, P@5, P@10 and the largest hub."""
-        told = []
-        for k, curve in result["curves"].items():
-            mean, std = curve.loc[result["pairs"], ["mean", "std"]]
-            told.append(f"P@{k} = {mean:.3f} ± {std:.3f}")
+        hub = result["here"]["csls_hub" if result["use_csls"] else "hub"].mean()
         text = (
             f"{result['method']} on {result['pairs']:,} pairs"
-            f"{' with CSLS' if result['use_csls'] else ''}: {', '.join(told)} (mean ± std over "
-            f"{result['runs']} draws of pairs). The largest hub is among the ten nearest of "
-            f"{result['hub']:.1%} of the test words."
+            f"{' with CSLS' if result['use_csls'] else ''}: {self.told_all(result, sign=' = ')} "
+            f"(mean ± std over {len(result['here'])} draws of pairs). The largest hub is among the "
+            f"ten nearest of {hub:.1%} of the test words."
         )
-        if live:
-            text += f" Live, fresh pairs: P@10 = {live['p10']:.3f}."
-        return text
-
-    def code(self, pairs: int, method: str, normalisation: str, use_csls: bool) -> str:
-        """Fit and judge the map of seed 0."""
-        return textwrap.dedent(f"""\
-            from tlcourse.mapping.spaces import evaluate_map, load_bilingual
-            from tlcourse.mapping import fit
-
-            spaces = load_bilingual({normalisation!r})
-            X, Y = spaces.pairs({pairs}, seed=0)
-            linear_map = fit(X, Y, {method!r})
-            result = evaluate_map(spaces, linear_map, "test", use_csls={use_csls})
-            print(result)
-            """)
+        return text + (f" Live, fresh pairs: P@10 = {live['p10']:.3f}." if live else "")
 
 
-def _words(axes: Axes, points: tuple[np.ndarray, np.ndarray]) -> None:
+def _words(axes: Axes, points: np.ndarray) -> None:
     """Chinese and English words in one plane, each joined to its translation."""
-    figures.links(axes, *points)
-    styles = [1] * len(SHOWN) + [0] * len(SHOWN)
-    figures.scatter_words(axes, np.vstack(points), [*SHOWN, *SHOWN.values()], None, styles)
+    figures.links(axes, *np.split(points, 2))
+    styles = [1] * len(_SHOWN) + [0] * len(_SHOWN)
+    figures.scatter_words(axes, points, [*_SHOWN, *_SHOWN.values()], None, styles)
 
 
-def _picture(spaces: Bilingual, linear_map: LinearMap) -> tuple:
+def _picture(spaces: Bilingual, linear_map: LinearMap) -> list[np.ndarray]:
     """Six pairs in a plane: unmapped (its first columns, there is no common space), mapped."""
-    chinese = spaces.source.vectors[[spaces.source.key_to_index[word] for word in SHOWN]]
-    english = spaces.target.vectors[[spaces.target.key_to_index[word] for word in SHOWN.values()]]
-
-    def together(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points = plane(np.vstack([first, second]))
-        points = points / np.abs(points).max(axis=0)
-        return points[: len(first)], points[len(first) :]
-
-    width = english.shape[1]
-    return together(chinese[:, :width], english), together(linear_map(chinese), english)
+    chinese, english = spaces.source[list(_SHOWN)], spaces.target[list(_SHOWN.values())]
+    both = chinese[:, : english.shape[1]], linear_map(chinese)
+    planes = [figures.plane(np.vstack([some, english])) for some in both]
+    return [points / np.abs(points).max(axis=0) for points in planes]
 
 
-class PlantedRotation(Explorer):
+class PlantedRotation(CurveExplorer):
     """A rotation planted between two synthetic spaces of d = 50: found again by whom."""
 
     name = "planted rotation"
     size = (7.2, 3.2)
+    sweep, x, arms, metric = "planted_rotation", "pairs", "method", "p1"
+    margins = 0.06, 0.16, 0.82, 0.91
+    knobs: ClassVar = {
+        "pairs_n": Knob("pairs n (d = 50)", 50, column="pairs"),
+        "noise": Knob("noise", 0.6),
+    }
 
-    def __init__(self, **settings: object) -> None:
-        grid = recorded.grid("planted_rotation")
-        controls = {
-            "pairs_n": choice("pairs n (d = 50)", grid["pairs"], 50),
-            "noise": choice("noise", grid["noise"], 0.6),
-        }
-        super().__init__(controls, **settings)
+    def charts(self, result: Result) -> list[Chart]:
+        """A line for each method."""
+        lines = {name: name for name in _PLANTED}
+        title, ticks = "P@1 on 1,000 other words; the grey bar is n = d", (25, 50, 100, 200, 500)
+        return [Chart(title, "pairs n", lines, (-0.03, 1.05), "log", ticks, legend="beside")]
 
-    def compute(self, pairs_n: int, noise: float) -> Result:
-        """Recorded P@1 of each method at this noise."""
-        rows = recorded.select("planted_rotation", noise=noise)
-        methods = recorded.grid("planted_rotation")["method"]
-        curves = {
-            name: recorded.spread(rows[rows["method"] == name], "pairs", "p1") for name in methods
-        }
-        count = int(curves["Procrustes"]["count"].iloc[0])
-        return {"pairs": pairs_n, "noise": noise, "curves": curves, "runs": count}
+    def frame(self, figure: Figure, result: Result) -> None:
+        """The place n = d as well."""
+        super().frame(figure, result)
+        figure.axes[0].axvline(50, color="#bbbbbb", lw=5, alpha=0.4, zorder=0)
 
     def train(self, progress: Progress, pairs_n: int, noise: float) -> Result:
         """All methods on a fresh rotation."""
+        source, target = planted_rotation(pairs_n, 50, noise, seed=1000)
         found = {}
-        for number, name in enumerate(recorded.grid("planted_rotation")["method"]):
-            progress(number / 3)
-            found[name] = rotation(name, noise, pairs_n, seed=1000)["p1"]
+        for method in _PLANTED:
+            linear_map = fit(source[:pairs_n], target[:pairs_n], method)
+            nearest = cosine_scores(linear_map(source[pairs_n:]), target[pairs_n:]).argmax(axis=1)
+            found[method] = float((nearest == np.arange(len(nearest))).mean())
         return found
-
-    def frame(self, figure: Figure, result: Result) -> None:
-        """Axes, the place n = d, and the legend."""
-        axes = figure.subplots()
-        figure.subplots_adjust(left=0.06, right=0.82, bottom=0.16, top=0.91)
-        axes.axvline(50, color="#bbbbbb", lw=5, alpha=0.4, zorder=0)
-        figures.number_ticks(axes, (25, 50, 100, 200, 500))
-        axes.set_xlim(23, 550)
-        axes.set_ylim(-0.03, 1.05)
-        figures.tidy(axes, "P@1 on 1,000 other words; the grey bar is n = d", "pairs n")
-        figures.legend(axes, list(result["curves"]))
-
-    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
-        """P@1 against the number of pairs."""
-        axes = figure.axes[0]
-        for style, (name, curve) in enumerate(result["curves"].items()):
-            figures.band(axes, curve.index, curve["mean"], curve["std"], name, style)
-            if live:
-                figures.star(axes, result["pairs"], live[name])
-        figures.here(axes, result["pairs"])
 
     def describe(self, result: Result, live: Result | None) -> str:
         """P@1 of each method at n pairs."""
-        told = ", ".join(
-            f"{name} {curve['mean'][result['pairs']]:.2f} ± {curve['std'][result['pairs']]:.2f}"
-            for name, curve in result["curves"].items()
+        text = (
+            f"n = {result['pairs']} pairs, noise {result['noise']}: P@1 is "
+            f"{self.told_all(result, 2)} (mean ± std over "
+            f"{result['here']['seed'].nunique()} rotations)."
         )
-        text = f"n = {result['pairs']} pairs, noise {result['noise']}: P@1 is {told}"
-        text += f" (mean ± std over {result['runs']} rotations)."
+        told = ", ".join(f"{name} {p1:.2f}" for name, p1 in (live or {}).items())
+        return f"{text} Live: {told}." if live else text
+
+
+class TranslateWord(Explorer):
+    """Type a Chinese word, see its English neighbours before and after CSLS."""
+
+    name = "translate a word"
+    size = (7.8, 2.9)
+
+    def __init__(self, **settings: Any) -> None:
+        controls = {
+            "chinese": field("Chinese word", "音乐"),
+            "map_method": menu("fitted by", _PLANTED[::-1], "Procrustes"),
+        }
+        super().__init__(controls, **settings)
+
+    def compute(self, chinese: str, map_method: str) -> Result:
+        """Five neighbours by cosine and five by CSLS."""
+        return self._look(chinese, _fitted("unit", map_method, 3500))
+
+    def _look(self, chinese: str, linear_map: LinearMap) -> Result:
+        word = chinese.strip().lower()
+        if not word:
+            raise ValueError("type a Chinese word, such as 电影 or 音乐, and press Enter")
+        spaces = load_bilingual("unit")
+        cosine, csls = (translate(spaces, linear_map, word, 5, use) for use in (False, True))
+        gold = spaces.dictionary.translations.get(word, ())
+        return {"word": word, "gold": gold, "cosine": cosine, "CSLS": csls}
+
+    def train(self, progress: Progress, chinese: str, map_method: str) -> Result:
+        """Fit the map by gradient descent and look again."""
+        pairs = load_bilingual("unit").pairs()
+        linear_map, _ = fit_gradient_descent(*pairs, progress=progress, device="cpu")
+        return self._look(chinese, linear_map)
+
+    def draw(self, figure: Figure, result: Result, live: Result | None) -> None:
+        """Scores as bars; dictionary translations are dark."""
+        shown = {name: result[name] for name in ("cosine", "CSLS")}
         if live:
-            text += " Live: " + ", ".join(f"{k} {v:.2f}" for k, v in live.items()) + "."
-        return text
+            shown["CSLS, live map"] = live["CSLS"]
+        width = 0.98 / len(shown)
+        for place, (name, found) in enumerate(shown.items()):
+            # Words and scores as plain text: an axis with ticks takes matplotlib twice as long.
+            axes = figure.add_axes((0.01 + place * width, 0.04, width - 0.02, 0.84))
+            axes.set_axis_off()
+            axes.set_title(name, fontsize=10, loc="left")
+            figures.word_bars(axes, found, result["gold"])
 
-    def code(self, pairs_n: int, noise: float) -> str:
-        """The three methods on the rotation of seed 0."""
-        return textwrap.dedent(f"""\
-            from tlcourse.mapping import fit, planted_rotation
-            from tlcourse.mapping.retrieval import cosine_scores, precision_at_k, top_candidates
+    def describe(self, result: Result, live: Result | None) -> str:
+        """The neighbours in words, and what the dictionary says."""
+        told = "; ".join(f"by {name}: {_listed(result[name])}" for name in ("cosine", "CSLS"))
+        gold = ", ".join(result["gold"][:5]) or "not listed among the words we use"
+        text = f"{result['word']} → {told}. Dictionary: {gold}."
+        return f"{text} Live map, by CSLS: {_listed(live['CSLS'])}." if live else text
 
-            source, target = planted_rotation(n={pairs_n}, d=50, noise={noise}, seed=0)
-            gold = [{{row}} for row in range(1000)]
-            result = {{}}
-            for method in ("least squares", "ridge", "Procrustes"):
-                linear_map = fit(source[:{pairs_n}], target[:{pairs_n}], method)
-                found = cosine_scores(linear_map(source[{pairs_n}:]), target[{pairs_n}:])
-                result[method] = precision_at_k(top_candidates(found, 1), gold, ks=(1,))[1]
-            print(result)
-            """)
+    def code(self, chinese: str, map_method: str) -> str:
+        """Translate the word by both scores."""
+        word = chinese.strip().lower()
+        return snippet("TranslateWord", chinese=word, map_method=map_method)
 
 
-from tlcourse.mapping.explorers_crosslingual import MapLambda, ZeroLabelTransfer  # noqa: E402, F401
-from tlcourse.mapping.explorers_translation import TranslateWord  # noqa: E402, F401
+def _listed(found: list[tuple[str, float]]) -> str:
+    return ", ".join(word for word, _ in found)
+
+
+class ZeroLabelTransfer(CurveExplorer):
+    """Chinese reviews: English knowledge through the map, against Chinese labels alone."""
+
+    name = "English to Chinese"
+    size = (7.8, 3.4)
+    sweep, x, arms = "zero_label", "n", "arm"
+    knobs: ClassVar = {
+        "model": Knob("classifier", "averages"),
+        "n": Knob("Chinese labels", 0, "{:,}".format),
+    }
+
+    def charts(self, result: Result) -> list[Chart]:
+        """Evenly spaced numbers of labels, so that 0 has a place."""
+        title = f"{result['model']}: accuracy on Chinese test reviews, mean ± std over seeds"
+        x, arms, limits = "labelled Chinese reviews n", {arm: arm for arm in ARMS}, (0.48, 0.86)
+        return [Chart(title, x, arms, limits, "even", levels={"chance": 0.5}, legend="upper left")]
+
+    def train(self, progress: Progress, model: str, n: int) -> Result:
+        """Train the arm with English knowledge, with a seed that was not recorded."""
+        if model == "averages":
+            return {ARMS[0]: classify_averages(n, 1000)["accuracy"]}
+        return {ARMS[0]: classify_lstm(n, 1000, progress=progress, device="cpu")["accuracy"]}
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """Both arms at n labels."""
+        arms = [arm for arm, line in result["lines"].items() if result["n"] in line.index]
+        told = ", with ".join(f"“{arm}” {self.told(result, arm)}" for arm in arms)
+        english = result["here"][result["here"]["arm"] == ARMS[0]]
+        text = (
+            f"{result['model']}, {result['n']:,} Chinese labels: accuracy with {told} over "
+            f"{len(english)} seeds; AUC with English {english['auc'].mean():.3f}."
+        )
+        return f"{text} Live: {live[ARMS[0]]:.3f}." if live else text
+
+    def code(self, model: str, n: int) -> str:
+        """Train the arm with English knowledge, seed 0."""
+        classify = "classify_lstm" if model == "LSTM" else "classify_averages"
+        return snippet("ZeroLabelTransfer", {"classify": classify}, n=n)
+
+
+class MapLambda(CurveExplorer):
+    """λ between dictionary and task: the map as classifier and as dictionary."""
+
+    name = "λ for the map"
+    size = (7.8, 3.3)
+    sweep, x = "map_lambda", "lam"
+    knobs: ClassVar = {
+        "lam": Knob("λ", 0.5),
+        "task_labels": Knob("Chinese labels for the task's loss", 100, "{:,}".format, "n"),
+    }
+
+    def charts(self, result: Result) -> list[Chart]:
+        """The task on the left, the dictionary on the right."""
+        x, task = "λ   (0: labels only, 1: dictionary only)", {"auc": "AUC", "accuracy": "accuracy"}
+        title = f"Chinese sentiment, {result['n']:,} labels"
+        return [
+            Chart(title, x, task, (0.48, 0.9), legend="lower left"),
+            Chart("dictionary, P@10 with CSLS", x, {"p10": "P@10"}, (-0.02, 0.4)),
+        ]
+
+    def train(self, progress: Progress, lam: float, task_labels: int) -> Result:
+        """Fit the map with a seed that was not recorded."""
+        return fit_lambda(lam, task_labels, 1000, progress=progress, device="cpu")[1]
+
+    def describe(self, result: Result, live: Result | None) -> str:
+        """All three numbers at λ, and where the task is best."""
+        best = result["lines"]["auc"]["mean"].idxmax()
+        text = (
+            f"λ = {result['lam']:g} with {result['n']:,} Chinese labels: {self.told_all(result)} "
+            f"(mean ± std over 5 seeds). The AUC is highest at λ = {best:g}."
+        )
+        return f"{text} Live: AUC {live['auc']:.3f}, P@10 {live['p10']:.3f}." if live else text

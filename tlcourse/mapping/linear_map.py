@@ -42,7 +42,7 @@ class LinearMap:
     b: np.ndarray
 
     def __post_init__(self) -> None:
-        W = check_array("W", self.W, ("d_pre", "d_fine"))
+        W = check_array("W", self.W, ("d_pre", "d_fine"), least=1)
         object.__setattr__(self, "W", W)
         object.__setattr__(self, "b", check_array("b", self.b, (W.shape[1],)))
 
@@ -193,7 +193,7 @@ def fit_transfer(
         raise ValueError("with lam < 1 the loss needs labelled documents, got none")
     where = choose_device(device)
     x, y, d, t, h = (
-        torch.tensor(array, dtype=torch.float32, device=where)
+        torch.tensor(array.copy(), dtype=torch.float32, device=where)
         for array in (X, Y, documents, labels, head)
     )
     start = torch.randn(X.shape[1], Y.shape[1], generator=torch.Generator().manual_seed(seed))
@@ -219,6 +219,7 @@ def fit_transfer(
 def fit(X: np.ndarray, Y: np.ndarray, method: str, seed: int = 0) -> LinearMap:
     """Fit a map by one of `MAP_METHODS` (ridge with strength 1)."""
     check_choice("method", method, MAP_METHODS)
+    check_count("seed", seed, 0)
     if method == "least squares":
         return fit_least_squares(X, Y)
     if method == "ridge":

@@ -1,14 +1,15 @@
-"""Lesson 4: what a task gains from others, how surely, and which tasks to train together."""
+"""Lesson 4: which tasks to train together, and what the recorded runs say of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import combinations, product
 
 import numpy as np
 
-from tlcourse.arguments import check_number, check_texts, shown
+from tlcourse.arguments import check_choice, check_number, check_texts, shown
+from tlcourse.recorded import curves, grid, load, select
 
 Group = tuple[str, ...]
 
@@ -132,3 +133,94 @@ def predict_groups(
             values = [_score(scores, pair, task) for pair in pairs if len(pair) == 2]
             found[group][task] = float(np.mean(values))
     return found
+
+
+# What was recorded. A set of tasks is written "movies + news".
+
+
+@lru_cache(maxsize=8)
+def gain_matrix(arm: str, n: int, metric: str = "accuracy") -> np.ndarray:
+    """Recorded gains of every target (row) from every helper (column), seed by seed.
+
+    Parameters
+    ----------
+    arm : {"at once", "in sequence"}
+    n : int
+        Labelled texts of the target.
+    metric : {"accuracy", "stopped"}
+        After the last step, or stopped by validation.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (5, 5, seeds), read-only; NaN on the diagonal. A gain is the difference to
+        the target alone with the same seed: the same labelled texts and steps.
+    """
+    check_choice("metric", metric, ("accuracy", "stopped"))
+    names = grid("helper_gains")["target"]
+    alone, helped = (
+        select("helper_gains", arm=one, n=n).pivot(
+            index=["target", "helper"], columns="seed", values=metric
+        )
+        for one in ("alone", arm)
+    )
+    own = alone.loc[[(name, "none") for name in names]].to_numpy()
+    pairs = helped.reindex(product(names, names)).to_numpy().reshape(len(names), *own.shape)
+    gains = pairs - own[:, None]
+    gains.flags.writeable = False
+    return gains
+
+
+def group_scores(
+    metric: str = "accuracy", seed: int | None = None
+) -> dict[Group, dict[str, float]]:
+    """Score of each task in each recorded group.
+
+    Parameters
+    ----------
+    metric : {"accuracy", "validation"}
+        On test texts, or on validation texts.
+    seed : int, optional
+        Of the runs with this seed; left out, the mean over seeds.
+    """
+    check_choice("metric", metric, ("accuracy", "validation"))
+    table = load("task_groups") if seed is None else select("task_groups", seed=seed)
+    found = {}
+    for tasks, row in table.groupby("tasks", sort=False).mean(numeric_only=True).iterrows():
+        names = tuple(str(tasks).split(" + "))
+        found[names] = {name: float(row[f"{metric}_{name}"]) for name in names}
+    return found
+
+
+def balance_scores(tasks: str, metric: str = "accuracy") -> dict[str, np.ndarray]:
+    """Recorded mean over a set's tasks for each way to balance them, seed by seed.
+
+    Parameters
+    ----------
+    tasks : str
+    metric : {"accuracy", "validation"}
+        On test texts, or on validation texts.
+
+    Returns
+    -------
+    dict
+        Equal weights, the two methods, and one task's weight × 4 or ÷ 4; float64, shape (seeds,).
+    """
+    check_choice("metric", metric, ("accuracy", "validation"))
+    table = select("task_balancing", tasks=tasks).sort_values("seed")
+    names = tasks.split(" + ")
+    mean = table[[f"{metric}_{name}" for name in names]].mean(axis=1)
+    ways = ["equal", "uncertainty", "PCGrad"]
+    ways += [f"{name} {change}" for name in names for change in ("× 4", "÷ 4")]
+    return {way: mean[rows].to_numpy() for way in ways if (rows := table["scheme"] == way).any()}
+
+
+def task_pairs(tasks: str) -> list[Group]:
+    """The pairs of a set's tasks, in the order of `cosine_curves`."""
+    return list(combinations(tasks.split(" + "), 2))
+
+
+def cosine_curves(strings: Iterable[str], tasks: str) -> np.ndarray:
+    """Recorded cosines of a set's pairs as an array (runs, points, pairs)."""
+    flat = curves(strings)
+    return flat.reshape(len(flat), -1, len(task_pairs(tasks)))

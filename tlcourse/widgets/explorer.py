@@ -19,6 +19,7 @@ from tlcourse.widgets import figures
 from tlcourse.widgets.controls import html_table, put
 from tlcourse.widgets.live import LiveRun
 from tlcourse.widgets.panel import Panel
+from tlcourse.widgets.snippets import snippet
 from tlcourse.widgets.stage import Stage
 
 Result = dict[str, Any]
@@ -39,9 +40,9 @@ class Explorer(Panel):
     """Base class of all explorers.
 
     A subclass sets ``name`` (unique, it labels the buttons) and ``size`` (inches) and
-    implements `compute`, `draw`, `describe` and `code`, and `frame` for what stays in the
-    picture; with `train` it can run live, with `table` it shows rows under the picture, with
-    `too_long` it says which live runs are not offered.
+    implements `compute`, `draw` and `describe`, and `frame` for what stays in the picture. Its
+    code is a file of ``data/snippets``. With `train` it can run live, with `table` it shows rows
+    under the picture, with `too_long` it says which live runs are not offered.
 
     Parameters
     ----------
@@ -95,8 +96,8 @@ class Explorer(Panel):
         raise NotImplementedError
 
     def code(self, *args: Any, **settings: Any) -> str:
-        """A snippet that gets the same result with the package's public helpers; pure."""
-        raise NotImplementedError
+        """A snippet that gets the same result with public helpers: that of the class; pure."""
+        return snippet(type(self).__name__, **settings)
 
     def train(self, progress: Progress, *args: Any, **settings: Any) -> Result:
         """Run the experiment at some settings; called in a worker thread."""

@@ -1,4 +1,4 @@
-"""Figures, and what all of them share: axes, bands, marks, legends, bars.
+"""Figures, and what all of them share: axes, bands, marks, legends, bars, matrices.
 
 Figures are matplotlib's own, made without pyplot, because widgets redraw them from
 callbacks and threads; `LOCK` keeps two drawings from running at once.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 LOCK = threading.RLock()
 
@@ -118,11 +119,15 @@ def legend(axes: Axes, names: Sequence[str], inside: str = "") -> None:
     axes.legend(handles=handles, fontsize=8, frameon=False, **place)
 
 
-def number_ticks(axes: Axes, values: Sequence[float], log: bool = True) -> None:
-    """Ticks at the values that were run, written out, on a logarithmic axis if asked."""
+def number_ticks(axes: Axes, values: Collection[float], log: bool = True) -> None:
+    """Ticks at the values that were run, written out, on a logarithmic axis if asked.
+
+    Values may be a mapping with texts of their own.
+    """
     if log:
         axes.set_xscale("log")
-    axes.set_xticks(list(values), [f"{value:,}" for value in values])
+    texts = values if isinstance(values, Mapping) else {}
+    axes.set_xticks(list(values), [texts.get(value, f"{value:,}") for value in values])
     axes.minorticks_off()
 
 
@@ -153,3 +158,51 @@ def layer_stack(axes: Axes, layers: Mapping[str, tuple[int, bool]]) -> None:
             0.5, place, f"{name}: {size:,} {'train' if trains else 'frozen'}", fontsize=9,
             ha="center", va="center", color="white" if trains else "#222222",
         )  # fmt: skip
+
+
+def matrix_frame(axes: Axes, rows: Sequence[str], columns: Sequence[str], title: str) -> None:
+    """Empty axes for a matrix with named rows and columns, the first row on top."""
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xticks(range(len(columns)), list(columns), fontsize=9, va="baseline")
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=9)
+    axes.tick_params(axis="x", pad=14)
+    axes.tick_params(length=0)
+    axes.set_frame_on(False)
+
+
+def matrix_cells(
+    axes: Axes,
+    values: np.ndarray,
+    limit: float,
+    text: str = "{:z.2f}",
+    bold: np.ndarray | None = None,
+) -> None:
+    """Coloured cells with their numbers.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        As `matrix_frame` leaves them.
+    values : numpy.ndarray
+        Purple above zero, orange below; NaN stays empty.
+    limit : float
+        The absolute value with the full colour.
+    text : str
+        Format of a number.
+    bold : numpy.ndarray, optional
+        Bool, the shape of the values: which numbers to stress.
+    """
+    axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", alpha=0.75)
+    for row, column in np.argwhere(np.isfinite(values)):
+        axes.text(
+            column, row, text.format(values[row, column]), ha="center", va="center", fontsize=9,
+            fontweight="bold" if bold is not None and bold[row, column] else "normal",
+        )  # fmt: skip
+
+
+def ring_cell(axes: Axes, row: int, column: int) -> None:
+    """A frame around one cell of a matrix."""
+    axes.add_patch(
+        Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, lw=2.5, edgecolor="black")
+    )

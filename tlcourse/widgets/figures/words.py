@@ -54,6 +54,13 @@ def word_bars(axes: Axes, found: Sequence[tuple[str, float]], right: Container[s
     axes.set(xlim=(-1.2 * share / (1 - share), 1.2), ylim=(len(found) - 0.5, -0.5))
 
 
+def plane(points: np.ndarray) -> np.ndarray:
+    """The first two principal components of some rows: shape (n, 2)."""
+    centred = points - points.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    return u[:, :2] * s[:2]
+
+
 def links(axes: Axes, start: np.ndarray, end: np.ndarray) -> None:
     """Thin lines between the rows of two arrays of points, each of shape (n, 2)."""
     pairs = np.stack([start, end], axis=1)
