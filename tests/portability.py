@@ -33,7 +33,7 @@ SETTINGS = {
     "noise 2": {**ONE, "TLCOURSE_NOISE": "2"},
 }
 NUMERIC = ("embeddings", "word2vec", "mapping", "training", "finetuning", "multitask", "bert")
-NUMERIC += ("exercises", "explorers", "runs")
+NUMERIC += ("exercises", "explorers", "runs", "retrieval", "bert_tune", "collapse", "studies")
 
 
 def run(name: str, targets: list[str], folder: Path) -> tuple[int, list[str]]:

@@ -117,15 +117,14 @@ def standard_embedding(
     return E
 
 
-def initial_embedding(task: Task, init: str | KeyedVectors, seed: int = 0) -> np.ndarray:
+def initial_embedding(task: Task, init: str, seed: int = 0) -> np.ndarray:
     """The embedding matrix that an encoder starts from.
 
     Parameters
     ----------
-    init : str or gensim.models.KeyedVectors
+    init : str
         One of ``INITS[task.dataset.language]``: random numbers, the vectors of lesson 1, the
-        Chinese vectors mapped into the English space of lesson 2, or GloVe. Or vectors of your
-        own.
+        Chinese vectors mapped into the English space of lesson 2, or GloVe.
 
     Returns
     -------
@@ -133,12 +132,10 @@ def initial_embedding(task: Task, init: str | KeyedVectors, seed: int = 0) -> np
         float32, shape (V, d), centred and divided by the standard deviation of all the
         vectors there are; row 0 is zero. A word without a vector gets random numbers.
     """
-    _check_init(task, init)
+    check_choice("init", init, INITS[check_kind("task", task, Task).dataset.language])
     if init == "random":
         return standard_embedding(task.vocabulary, seed=seed)
-    if isinstance(init, KeyedVectors):
-        vectors = init
-    elif init == "mapped vectors":
+    if init == "mapped vectors":
         spaces = load_bilingual()
         vectors = map_vectors(spaces, fit_least_squares(*spaces.pairs()))
     else:
@@ -147,17 +144,19 @@ def initial_embedding(task: Task, init: str | KeyedVectors, seed: int = 0) -> np
 
 
 def build_model(
-    task: Task, init: str | KeyedVectors = "own vectors", pretrained: bool = True, seed: int = 0
+    task: Task, init: str = "own vectors", pretrained: bool = True, seed: int = 0
 ) -> TransferModel:
     """A model with a fresh head, its shared layers pretrained or fresh.
 
+    See `build` for one over vectors of your own.
+
     Parameters
     ----------
-    init : str or gensim.models.KeyedVectors
+    init : str
         See `initial_embedding`.
     pretrained : bool
         Load the shared layers and the language-model head that the course ships; it has none
-        for a task or for vectors of your own.
+        for a task of your own.
     seed : int
         For all weights that are not loaded.
 
@@ -166,13 +165,9 @@ def build_model(
     ValueError, FileNotFoundError
         If there is no such embedding, or no pretrained model for the task.
     """
-    _check_init(task, init)
-    check_choice("pretrained", pretrained, (True, False)), check_count("seed", seed, 0)
-    if pretrained and isinstance(init, KeyedVectors):
-        raise ValueError("no pretrained model has vectors of your own; take pretrained=False")
+    check_choice("pretrained", pretrained, (True, False))
     model = _fresh(task, initial_embedding(task, init, seed), (128, 64), seed)
     if pretrained:
-        assert isinstance(init, str)
         load_checkpoint(model, task, init)
     return model
 
@@ -236,11 +231,3 @@ def load_checkpoint(
     # A name that matches nothing would be skipped in silence: only the new head may be missing.
     if unexpected or any(name[:5] != "head." for name in missing):
         raise ValueError(f"{path} does not fit the model: {missing}, {unexpected}; {again}")
-
-
-def _check_init(task: Task, init: str | KeyedVectors) -> None:
-    known = INITS[check_kind("task", task, Task).dataset.language]
-    if not isinstance(init, KeyedVectors) and not (isinstance(init, str) and init in known):
-        raise ValueError(
-            f"init must be one of {known} for {task.name}, or KeyedVectors; got {shown(init)}"
-        )
