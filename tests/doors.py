@@ -153,11 +153,15 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
                 continue
             if inspect.isclass(value):
                 for method in vars(value):
-                    if not method.startswith("_") and inspect.isroutine(getattr(value, method)):
+                    if not method.startswith("_") and _is_method(getattr(value, method)):
                         yield f"{name}.{item}.{method}", getattr(value, method)
                 yield f"{name}.{item}", value
             elif inspect.isfunction(value) or hasattr(value, "cache_info"):
                 yield f"{name}.{item}", value
+
+
+def _is_method(found: Any) -> bool:
+    return callable(found) and inspect.isroutine(found)
 
 
 def _names(module: ModuleType) -> list[str]:
