@@ -147,7 +147,9 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
         module = importlib.import_module(f"tlcourse.{name}")
         for item in _names(module):
             value = getattr(module, item)
-            if inspect.isclass(value) and issubclass(value, BaseException):
+            if inspect.isclass(value) and (
+                issubclass(value, BaseException) or value.__module__ == "builtins"
+            ):
                 continue
             if inspect.isclass(value):
                 for method in vars(value):
