@@ -153,7 +153,7 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
                 continue
             if inspect.isclass(value):
                 for method in vars(value):
-                    if not method.startswith("_") and callable(getattr(value, method)):
+                    if not method.startswith("_") and inspect.isroutine(getattr(value, method)):
                         yield f"{name}.{item}.{method}", getattr(value, method)
                 yield f"{name}.{item}", value
             elif inspect.isfunction(value) or hasattr(value, "cache_info"):
