@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tlcourse.data.own import load_labelled
 from tlcourse.data.text import Vocabulary
 from tlcourse.finetuning import start, tasks
+from tlcourse.finetuning.collapse import PRETRAINING_LOSSES, pretrain_encoder
 from tlcourse.finetuning.domains import DOMAINS, domain_of, instance_weights
 from tlcourse.finetuning.layers import (
     count_parameters,
@@ -199,17 +200,16 @@ def test_distance_loss_and_its_repair():
 
 
 def test_the_articles_loss_collapses_and_the_repairs_do_not():
-    from experiments.collapse import LOSSES, pretraining_losses
-
-    ends = {}
-    for loss in LOSSES[:2]:
-        found = pretraining_losses("next word", True, loss, seed=9, steps=120)
-        curve = [float(number) for number in found["curve_std"].split()]
-        ends[loss] = curve[-1] / curve[0]
+    splits, ends = tasks.load_task().splits, {}
+    for loss in PRETRAINING_LOSSES[:2]:
+        _, history = pretrain_encoder(
+            splits["train"], splits["validation"], loss, steps=120, seed=9, device="cpu"
+        )
+        ends[loss] = history.checks[-1]["std"] / history.checks[0]["std"]
     assert ends["distance, as written"] < 0.6
     assert ends["distance, target detached"] > 0.9
-    with pytest.raises(ValueError, match="expected one of"):
-        pretraining_losses("previous word", True, LOSSES[0], seed=0)
+    with pytest.raises(ValueError, match="target must be one of"):
+        pretrain_encoder(splits["train"], splits["validation"], target="previous word")
 
 
 # What trains.
