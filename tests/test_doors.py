@@ -310,6 +310,11 @@ COMMON: Table = {
     "recorded.grid": lambda: {"name": choice("few_shot")},
     "recorded.load": lambda: {"name": choice("few_shot").but("../few_shot", "/etc/passwd")},
     "recorded.select": lambda: {"name": choice("few_shot"), "n": number(50).but(3, [50])},
+    "recorded.chosen_by_validation": lambda: {
+        "rows": made(recorded.load("freeze_dial")).called("table"),
+        "setting": choice("learning_rate").called("by must"),
+        "metric": free("accuracy"),
+    },
     "recorded.spread": lambda: {
         "table": made(recorded.load("few_shot")), "by": choice("n"), "metric": choice("accuracy"),
     },
@@ -331,6 +336,11 @@ UNGUARDED = {
     "arguments.*": "the guards themselves, see their examples",
     "widgets.*": "controls check what they are set to, see test_explorers",
     "*.copy": "nothing to get wrong",
+    **dict.fromkeys(("finetuning.check_encoded", "finetuning.labels_of"), "guards themselves"),
+    **dict.fromkeys(
+        ("checks.exercise", "checks.two", "checks.untouched", "checks.expect_set"),
+        "for who writes exercises; what an answer returns is judged, not refused",
+    ),
     "checks.Exercise": "made in the lessons' own exercises",
     "checks.Question": "read from the quizzes, whose schema is checked",
     "checks.Feedback": "made by check",
@@ -410,7 +420,7 @@ def test_every_public_call_is_in_a_table_with_all_that_it_takes():
 
 
 def test_there_are_many_bad_calls():
-    assert sum(len(arg.bad) for make in TABLE.values() for arg in make().values()) >= 1_200
+    assert sum(len(arg.bad) for make in TABLE.values() for arg in make().values()) >= 3_000
 
 
 @pytest.mark.parametrize("name", TABLE)
