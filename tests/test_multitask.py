@@ -270,7 +270,7 @@ def test_errors_say_what_came():
         losses.relative_weights(["a"], [1.0])
     with pytest.raises(TypeError, match=r"weights\['a'\] must be a number"):
         losses.relative_weights(["a"], {"a": "1"})
-    with pytest.raises(ValueError, match="at least one example"):
+    with pytest.raises(ValueError, match="at least one"):
         losses.mean_loss(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
     with pytest.raises(ValueError, match="needs a task with examples"):
         losses.loss_parts({}, {}, {})

@@ -14,7 +14,6 @@ from tlcourse.arguments import (
     check_choice,
     check_count,
     check_kind,
-    check_kinds,
     check_labels,
     check_number,
     check_share,
@@ -168,8 +167,10 @@ def tune(
         For settings outside their range, missing texts, an unknown name, a model that is frozen
         as a whole, or a loss that is no number.
     """
-    given = Encoded | None
-    check_kinds(model=(model, TransferModel), target=(target, given), source=(source, given))
+    check_kind("model", model, TransferModel)
+    for name, texts in {"target": target, "source": source}.items():
+        if texts is not None:
+            check_encoded(name, texts)
     check_share("lam", lam)
     check_choice("gradual", gradual, (True, False))
     check_settings(
@@ -188,8 +189,6 @@ def tune(
         check_labels("target.labels", labels_of("target", target), model.head.out_features)
     if lam > 0 and source is None:
         raise ValueError("λ > 0 needs source texts, got source None")
-    if source is not None:
-        check_encoded("source", source)
     kept = lowest_layers(model, frozen)
     trained = [name for name in layers_of(model) if name not in kept]
     device = choose_device(device)

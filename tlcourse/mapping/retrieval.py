@@ -100,8 +100,7 @@ def _check_scores(scores: np.ndarray, k: int) -> tuple[torch.Tensor, int]:
 def _tensor(array: np.ndarray) -> torch.Tensor:
     import torch
 
-    kind = np.result_type(array, np.float32)
-    return torch.from_numpy(np.require(array, kind, ["C", "W"]))  # what torch can take
+    return torch.from_numpy(np.require(array, np.result_type(array, np.float32), ["C", "W"]))
 
 
 def _largest(scores: torch.Tensor, k: int, width: int = 100) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,18 +116,16 @@ def _largest(scores: torch.Tensor, k: int, width: int = 100) -> tuple[torch.Tens
     if k * width >= whole:
         return scores.topk(k, 1)
     blocks = scores[:, :whole].reshape(n, -1, width)
-    chosen = blocks.amax(2).topk(k, 1)[1][:, :, None]
-    kept = blocks.gather(1, chosen.expand(-1, -1, width)).flatten(1)
-    places = (chosen * width + torch.arange(width)).flatten(1)
-    if whole < m:
-        kept = torch.cat([kept, scores[:, whole:]], 1)
-        places = torch.cat([places, torch.arange(whole, m).expand(n, -1)], 1)
-    values, order = kept.topk(k, 1)
-    return values, places.gather(1, order)
+    chosen = blocks.amax(2).topk(k, 1)[1]
+    kept = blocks.gather(1, chosen[:, :, None].expand(-1, -1, width)).flatten(1)
+    values, order = torch.cat([kept, scores[:, whole:]], 1).topk(k, 1)
+    block = chosen.gather(1, (order // width).clamp(max=k - 1))
+    rest = order >= k * width  # of the columns that fill no block
+    return values, order + torch.where(rest, whole - k * width, (block - order // width) * width)
 
 
 def candidate_density(
-    candidates: np.ndarray, background: np.ndarray, k: int = 10, chunk: int = 256
+    candidates: np.ndarray, background: np.ndarray, k: int = 10, chunk: int = 128
 ) -> np.ndarray:
     """Mean cosine of each candidate with its k nearest mapped source words.
 
@@ -143,7 +140,7 @@ def candidate_density(
     k : int
         Neighbours (all, if there are fewer).
     chunk : int
-        Candidates a time; few keep their scores in the processor's cache.
+        Candidates a time: few keep their scores in the processor's cache.
 
     Returns
     -------
@@ -184,7 +181,7 @@ def nearest_candidates(
     candidates = check_array("candidates", candidates, ("m", queries.shape[1]), least=1)
     if density is not None:
         density = check_array("density", density, (len(candidates),))
-    found = _ranked(queries, candidates, check_count("k", k), 256, density)
+    found = _ranked(queries, candidates, check_count("k", k), 128, density)
     return np.concatenate([numbers.numpy() for _, numbers in found])
 
 
@@ -192,12 +189,15 @@ def _ranked(
     rows: np.ndarray, others: np.ndarray, k: int, chunk: int, density: np.ndarray | None = None
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """For each chunk of rows the k largest cosines (or ``2 cos - density``) and their places."""
+    import torch
+
     kind = np.result_type(rows, others, np.float32)
     left, right = (_tensor(unit_rows(E).astype(kind, copy=False)) for E in (rows, others))
     right = right.T.contiguous()
     crowding = None if density is None else _tensor(density.astype(kind))
+    space = torch.empty(min(chunk, len(left)), len(others), dtype=left.dtype)  # used again
     for part in left.split(chunk):
-        scores = part @ right
+        scores = torch.mm(part, right, out=space[: len(part)])
         if crowding is not None:
             scores.mul_(2).sub_(crowding)
         yield _largest(scores, min(k, len(others)))
