@@ -272,7 +272,7 @@ def test_errors_say_what_came():
         losses.relative_weights(["a"], {"a": "1"})
     with pytest.raises(ValueError, match="at least one"):
         losses.mean_loss(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
-    with pytest.raises(ValueError, match="needs a task with examples"):
+    with pytest.raises(ValueError, match="need a task with examples"):
         losses.loss_parts({}, {}, {})
     with pytest.raises(ValueError, match=r"weights need \['a'\] too"):
         losses.loss_parts({"a": torch.zeros(())}, {"a": torch.zeros(3)}, {"b": 1.0})

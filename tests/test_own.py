@@ -61,7 +61,7 @@ def test_csv_with_other_columns_and_no_test_split(tmp_path):
     found = load_labelled(tmp_path, text="body", label="class")
     assert found.label_names == ("ja", "nein")
     assert set(found.split) == {"train", "validation", "test"}
-    with pytest.raises(ValueError, match=r"no column 'text'; it has \['body', 'class'\]"):
+    with pytest.raises(ValueError, match=r"no column 'text'; there are \['body', 'class'\]"):
         load_labelled(tmp_path)
 
 
@@ -301,7 +301,7 @@ def test_the_delimiter_is_found_by_the_header(tmp_path, delimiter):
     data = load_labelled(path)
     assert len(data) == 201
     assert "Nice hotel, clean rooms" in data.texts
-    with pytest.raises(ValueError, match=r"no column 'review'; it has \['text', 'label'\]"):
+    with pytest.raises(ValueError, match=r"no column 'review'; there are \['text', 'label'\]"):
         load_labelled(path, text="review")
     path.write_text("\n".join([*lines, delimiter.join(["a", "b", "clean"])]))
     with pytest.raises(ValueError, match=r"line 203: 3 fields.*must stand in quotes"):
@@ -437,7 +437,7 @@ def test_broken_files_of_other_kinds(name, content, message, tmp_path):
 
 def test_a_parquet_file_with_other_columns(tmp_path):
     pq.write_table(pa.table({"body": ["a"], "stars": [1]}), tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match=r"no column 'text'; it has \['body', 'stars'\]"):
+    with pytest.raises(ValueError, match=r"no column 'text'; there are \['body', 'stars'\]"):
         load_labelled(tmp_path / "x.parquet")
 
 
