@@ -153,8 +153,9 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
                 continue
             if inspect.isclass(value):
                 for method in vars(value):
-                    if not method.startswith("_") and inspect.isroutine(getattr(value, method)):
-                        yield f"{name}.{item}.{method}", getattr(value, method)
+                    found = getattr(value, method)  # a field's default may be callable as well
+                    if method[0] != "_" and callable(found) and inspect.isroutine(found):
+                        yield f"{name}.{item}.{method}", found
                 yield f"{name}.{item}", value
             elif inspect.isfunction(value) or hasattr(value, "cache_info"):
                 yield f"{name}.{item}", value
