@@ -153,15 +153,12 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
                 continue
             if inspect.isclass(value):
                 for method in vars(value):
-                    if not method.startswith("_") and _is_method(getattr(value, method)):
-                        yield f"{name}.{item}.{method}", getattr(value, method)
+                    found = getattr(value, method)  # a field's default may be callable as well
+                    if method[0] != "_" and callable(found) and inspect.isroutine(found):
+                        yield f"{name}.{item}.{method}", found
                 yield f"{name}.{item}", value
             elif inspect.isfunction(value) or hasattr(value, "cache_info"):
                 yield f"{name}.{item}", value
-
-
-def _is_method(found: Any) -> bool:
-    return callable(found) and inspect.isroutine(found)
 
 
 def _names(module: ModuleType) -> list[str]:

@@ -443,7 +443,7 @@ def test_a_parquet_file_with_other_columns(tmp_path):
 
 @pytest.mark.parametrize("place", ["reviews.csv", "data/reviews.parquet", "/no/such/folder", "a b"])
 def test_what_is_not_there(place):
-    with pytest.raises(FileNotFoundError, match=f"no file {place}; a Hub name looks like"):
+    with pytest.raises(FileNotFoundError, match=f"there is no '{place}'; a Hub name looks like"):
         load_labelled(place)
 
 

@@ -9,6 +9,8 @@ from . import tables as tables
 from . import text as text
 from .corpora import CORPORA as CORPORA
 from .corpora import load_corpus as load_corpus
+from .corpora import load_plots as load_plots
+from .corpora import load_zh_news as load_zh_news
 from .datasets import SPLITS as SPLITS
 from .datasets import TextDataset as TextDataset
 from .datasets import build_dataset as build_dataset
@@ -16,10 +18,8 @@ from .datasets import contradiction as contradiction
 from .datasets import load_movie_reviews as load_movie_reviews
 from .datasets import load_news_topics as load_news_topics
 from .datasets import load_plot_or_review as load_plot_or_review
-from .corpora import load_plots as load_plots
 from .datasets import load_speech_paragraphs as load_speech_paragraphs
 from .datasets import load_speeches as load_speeches
-from .corpora import load_zh_news as load_zh_news
 from .datasets import load_zh_reviews as load_zh_reviews
 from .datasets import split_of as split_of
 from .derived import Tokens as Tokens

@@ -12,55 +12,16 @@ import numpy as np
 
 from tlcourse.arguments import check_choice, check_count
 from tlcourse.data.datasets import (
+    _movie_rows,
     load_movie_reviews,
     load_news_topics,
     load_speeches,
     load_zh_reviews,
+    split_of,
 )
 from tlcourse.data.derived import Tokens, cached_tokens
-from tlcourse.data.sources import content_digest
-from tlcourse.data.text import tokenise
-import csv
-import hashlib
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-import numpy as np
-from tlcourse.arguments import (
-    check_choice,
-    check_count,
-    check_kind,
-    check_labels,
-    check_rows,
-    check_text,
-    check_texts,
-    shown,
-)
-from tlcourse.data.derived import Tokens, cached_tokens
-from tlcourse.data.sources import fetch
-from tlcourse.data.text import LANGUAGES, normalise, tokenise
-import csv
-import hashlib
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-import numpy as np
-from tlcourse.arguments import (
-    check_choice,
-    check_count,
-    check_kind,
-    check_labels,
-    check_rows,
-    check_text,
-    check_texts,
-    shown,
-)
-from tlcourse.data.derived import Tokens, cached_tokens
-from tlcourse.data.sources import fetch
-from tlcourse.data.text import LANGUAGES, normalise, tokenise
-from tlcourse.data.datasets import _movie_rows, split_of
+from tlcourse.data.sources import content_digest, fetch
+from tlcourse.data.text import normalise, tokenise
 
 CORPORA = ("english", "chinese")
 

@@ -228,8 +228,6 @@ def load_news_topics() -> TextDataset:
     )
 
 
-
-
 _PARTIES = ("democrat", "republican")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
@@ -240,8 +238,6 @@ def load_movie_reviews() -> TextDataset:
     pairs = [(row["text"], int(row["category"] == "fresh")) for row in rows]
     keys = [row["movie_name"] for row in rows]
     return build_dataset("movie_reviews", "en", pairs, ("rotten", "fresh"), keys)
-
-
 
 
 def _movie_rows() -> list[dict[str, str]]:
