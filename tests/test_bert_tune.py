@@ -408,7 +408,7 @@ def test_names_and_choices_are_checked(place, tmp_path):
         ({"method": "magic"}, "method must be one of"),
         ({"pooling": "max"}, "pooling must be one of"),
         ({"frozen": 9}, "frozen must be a whole number, at least 0, at most 3; got 9"),
-        ({"frozen": 2, "method": "LoRA"}, "go with the method 'full'"),
+        ({"frozen": 2, "method": "LoRA"}, "frozen must be 0 with the method"),
         ({"max_length": 1}, "max_length must be a whole number, at least 3"),
         ({"l2_sp": -1.0}, "l2_sp must be at least 0"),
         ({"factor": 0.0}, "factor must be above 0"),

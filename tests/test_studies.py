@@ -73,7 +73,7 @@ def test_studies_refuse_what_is_no_suite(study, suite):
     for sizes in ({}, ["colours"], None):
         with pytest.raises(ValueError, match="sizes must map tasks to numbers of texts, got"):
             study(suite, sizes)
-    with pytest.raises(ValueError, match="names must be some of"):
+    with pytest.raises(ValueError, match="each of names must be one of"):
         study(suite, {"colors": 20})
 
 

@@ -139,7 +139,9 @@ def _files(place: str | Path) -> tuple[list[Path], list[Path]]:
     if path.is_file():
         return [path], []
     if path.suffix in FORMATS or not (path.is_dir() or _HUB.fullmatch(str(place))):
-        raise FileNotFoundError(f"place must be a file, a folder or a Hub name: there is no {str(place)!r}; a Hub name looks like 'owner/name'")
+        raise FileNotFoundError(
+            f"place must be a file, a folder or a Hub name: there is no {str(place)!r}; a Hub name looks like 'owner/name'"
+        )
     folder = path if path.is_dir() else _fetch(str(place))
     files = sorted(item for item in folder.rglob("*") if item.suffix in FORMATS)
     files = [item for item in files if "unsupervised" not in item.name]
