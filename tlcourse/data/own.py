@@ -140,7 +140,8 @@ def _files(place: str | Path) -> tuple[list[Path], list[Path]]:
         return [path], []
     if path.suffix in FORMATS or not (path.is_dir() or _HUB.fullmatch(str(place))):
         raise FileNotFoundError(
-            f"place must be a file, a folder or a Hub name: there is no {str(place)!r}; a Hub name looks like 'owner/name'"
+            f"place must be a file, a folder or a Hub name: there is no {str(place)!r}; a Hub name "
+            "looks like 'owner/name'"
         )
     folder = path if path.is_dir() else _fetch(str(place))
     files = sorted(item for item in folder.rglob("*") if item.suffix in FORMATS)
